@@ -1,0 +1,781 @@
+"""`twisted_gun.testing`: that the fakes behave as the real things do."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from types import SimpleNamespace
+from typing import Any
+
+from twisted.internet import error
+from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import (
+    IConsumer,
+    IHalfCloseableProtocol,
+    IPushProducer,
+    IStreamClientEndpoint,
+    ITCPTransport,
+)
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+from zope.interface.verify import verifyObject
+
+from twisted_gun.interfaces import IReceiver
+from twisted_gun.testing import MemoryEndpoint, MemoryGun, MemoryLink, RecordingReceiver, ScriptedPeer, memory_pair
+
+MARK = 65536  # Twisted's bufferSize: more than this pauses a producer
+
+
+class Recorder(Protocol):
+    """Keeps what it is told: pieces, and the name of the reason it was lost for."""
+
+    transport: Any
+
+    def __init__(self) -> None:
+        self.pieces: list[bytes] = []
+        self.told: list[str] = []
+
+    def dataReceived(self, data: bytes) -> None:
+        self.pieces.append(data)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        assert reason.type is not None
+        self.told.append(reason.type.__name__)
+
+    @property
+    def data(self) -> bytes:
+        """All pieces."""
+        return b"".join(self.pieces)
+
+
+@implementer(IHalfCloseableProtocol)
+class HalfRecorder(Recorder):
+    """Likewise, and lets either half be closed."""
+
+    def readConnectionLost(self) -> None:
+        self.told.append("read")
+
+    def writeConnectionLost(self) -> None:
+        self.told.append("write")
+
+
+class Producer:
+    """Keeps what it is told; a pull producer with `chunks` writes one each time."""
+
+    def __init__(self, consumer: Any = None, *chunks: bytes) -> None:
+        self.told: list[str] = []
+        self.consumer = consumer
+        self.chunks = list(chunks)
+
+    def pauseProducing(self) -> None:
+        self.told.append("pause")
+
+    def stopProducing(self) -> None:
+        self.told.append("stop")
+
+    def resumeProducing(self) -> None:
+        self.told.append("resume")
+        if self.chunks:
+            self.consumer.write(self.chunks.pop(0))
+            if not self.chunks:
+                self.consumer.unregisterProducer()
+
+
+class PairTests(SynchronousTestCase):
+    """Two protocols, one link."""
+
+    capacity = 65536
+    protocol: type[Recorder] = Recorder
+
+    def setUp(self) -> None:
+        self.client, self.server = self.protocol(), self.protocol()
+        self.link = memory_pair(self.client, self.server, capacity=self.capacity)
+
+
+class DeliveryTests(PairTests):
+    """How bytes travel."""
+
+    def test_interfaces(self) -> None:
+        """A transport is a TCP transport, a consumer and a push producer."""
+        for interface in (ITCPTransport, IConsumer, IPushProducer):
+            verifyObject(interface, self.link.client)
+
+    def test_not_from_within_write(self) -> None:
+        """write() delivers nothing; a turn of the link does."""
+        self.client.transport.write(b"hello")
+        self.assertEqual((self.server.pieces, self.link.client.buffered), ([], 5))
+        self.assertTrue(self.link.pump())
+        self.assertEqual((self.server.pieces, self.link.client.buffered), ([b"hello"], 0))
+        self.assertFalse(self.link.pump())
+
+    def test_both_ways(self) -> None:
+        """Each side has its own stream of bytes."""
+        self.client.transport.writeSequence([b"a", b"b"])
+        self.server.transport.write(b"c")
+        self.link.flush()
+        self.assertEqual((self.server.data, self.client.data), (b"ab", b"c"))
+
+    def test_bytes_only(self) -> None:
+        """What is not bytes is refused by TypeError, as in Twisted."""
+        self.assertRaises(TypeError, self.client.transport.write, "text")
+
+    def test_byte_by_byte(self) -> None:
+        """pump(1) gives one byte a turn, in order."""
+        self.server.transport.write(b"hello")
+        turns = 0
+        while self.link.pump(1):
+            turns += 1
+        self.assertEqual((self.client.pieces, turns), ([b"h", b"e", b"l", b"l", b"o"], 5))
+
+    def test_chunk_size(self) -> None:
+        """chunk_size holds for every delivery."""
+        self.link.chunk_size = 2
+        self.server.transport.write(b"hello")
+        self.link.flush()
+        self.assertEqual(self.client.pieces, [b"he", b"ll", b"o"])
+
+    def test_cut_at_every_byte(self) -> None:
+        """cut_at(n) lets no delivery cross the n-th byte from here on, whatever was delivered before."""
+        for offset in range(1, 6):
+            self.client.pieces.clear()
+            self.link.cut_at(offset)
+            self.server.transport.write(b"hello!")
+            self.link.flush()
+            self.assertEqual(self.client.pieces, [b"hello!"[:offset], b"hello!"[offset:]])
+
+    def test_cuts_of_the_server(self) -> None:
+        """Several cuts, on the other side, also across writes."""
+        self.link.cut_at(1, 4, to="server")
+        for piece in (b"ab", b"cdef"):
+            self.client.transport.write(piece)
+            self.link.flush()
+        self.assertEqual(self.server.pieces, [b"a", b"b", b"cd", b"ef"])
+
+    def test_at_least_one_byte(self) -> None:
+        """A turn that may deliver nothing is refused."""
+        self.assertRaises(ValueError, self.link.pump, 0)
+
+    def test_endless(self) -> None:
+        """Two sides that never rest are found out by flush()."""
+        self.client.dataReceived = self.client.transport.write  # type: ignore[method-assign]
+        self.server.dataReceived = self.server.transport.write  # type: ignore[method-assign]
+        self.client.transport.write(b"ping")
+        self.assertRaises(RuntimeError, self.link.flush, 100)
+
+    def test_not_reentrant(self) -> None:
+        """A pump() from within dataReceived does nothing: the rest comes in the next turn."""
+        happened: list[bool] = []
+        self.server.dataReceived = lambda data: happened.append(self.link.pump())  # type: ignore[method-assign]
+        self.link.cut_at(1, to="server")
+        self.client.transport.write(b"ab")
+        self.link.flush()
+        self.assertEqual(happened, [False, False])
+
+    def test_addresses_and_options(self) -> None:
+        """Each side's peer is the other's host; TCP options are kept."""
+        here, there = IPv4Address("TCP", "192.0.2.7", 7), IPv4Address("TCP", "192.0.2.8", 8)
+        link = memory_pair(Recorder(), Recorder(), client_address=here, server_address=there)
+        self.assertEqual((link.client.getHost(), link.client.getPeer()), (here, there))
+        self.assertEqual((link.server.getHost(), link.server.getPeer()), (there, here))
+        self.assertFalse(link.client.getTcpNoDelay() or link.client.getTcpKeepAlive())
+        link.client.setTcpNoDelay(True)
+        self.assertEqual((link.client.getTcpNoDelay(), link.client.getTcpKeepAlive()), (True, False))
+        link.client.setTcpKeepAlive(True)
+        self.assertTrue(link.client.getTcpKeepAlive())
+
+    def test_a_protocol_that_raises(self) -> None:
+        """What dataReceived raises is logged and ends its connection by it; the other side sees a close."""
+        self.server.dataReceived = lambda data: 1 / 0  # type: ignore[assignment,method-assign,return-value]
+        self.client.transport.write(b"x")
+        self.link.flush()
+        self.assertEqual((self.server.told, self.client.told), (["ZeroDivisionError"], ["ConnectionDone"]))
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_by_a_clock(self) -> None:
+        """With a clock bytes move by callLater(0), until all is quiet, without time passing."""
+        clock = Clock()
+        client, server = Recorder(), Recorder()
+        memory_pair(client, server, clock=clock, capacity=10)
+        client.transport.write(b"x" * 95)
+        client.transport.loseConnection()
+        self.assertEqual(server.data, b"")
+        clock.advance(0)
+        self.assertEqual((len(server.data), server.told, client.told), (95, ["ConnectionDone"], ["ConnectionDone"]))
+        self.assertEqual(clock.getDelayedCalls(), [])
+
+
+class BackPressureTests(PairTests):
+    """How a slow reader holds a writer back."""
+
+    capacity = 100
+
+    def fill(self, size: int) -> Producer:
+        """Register a streaming producer and write `size` bytes."""
+        producer = Producer()
+        self.client.transport.registerProducer(producer, True)
+        self.client.transport.write(b"x" * size)
+        return producer
+
+    def test_the_mark(self) -> None:
+        """65,535 and 65,536 buffered bytes do not pause a streaming producer; 65,537 do."""
+        told = []
+        for size in (MARK - 1, MARK, MARK + 1):
+            self.setUp()
+            told.append(self.fill(size).told)
+        self.assertEqual(told, [[], [], ["pause"]])
+
+    def test_the_mark_over_several_writes(self) -> None:
+        """All that is buffered counts, not one write."""
+        producer = self.fill(MARK)
+        self.client.transport.writeSequence([b"", b"x"])
+        self.assertEqual(producer.told, ["pause"])
+
+    def test_resumed_when_drained(self) -> None:
+        """A paused producer is resumed when the last byte has gone, not before."""
+        self.link.server.pauseProducing()
+        producer = self.fill(MARK + 1)
+        self.link.flush()
+        self.assertEqual((self.link.server.unread, self.link.client.buffered), (100, MARK - 99))
+        self.link.server.resumeProducing()
+        while self.link.client.buffered > 100:
+            self.link.pump()
+        self.assertEqual(producer.told, ["pause"])
+        self.link.flush()
+        self.assertEqual((producer.told, len(self.server.data)), (["pause", "resume"], MARK + 1))
+
+    def test_capacity(self) -> None:
+        """A paused reader takes `capacity` bytes into the kernel; one more stays with the writer."""
+        self.link.server.pauseProducing()
+        kept = []
+        for size in (99, 1, 1):
+            self.client.transport.write(b"x" * size)
+            self.link.flush()
+            kept.append((self.link.server.unread, self.link.client.buffered))
+        self.assertEqual(kept, [(99, 0), (100, 0), (100, 1)])
+        self.assertEqual(self.server.pieces, [])
+
+    def test_one_producer(self) -> None:
+        """A second producer is refused by RuntimeError."""
+        producer = self.fill(1)
+        self.assertRaises(RuntimeError, self.client.transport.registerProducer, Producer(), True)
+        self.assertIs(self.link.client.producer, producer)
+
+    def test_pull_producer(self) -> None:
+        """A pull producer is asked at registration, and again each time what it wrote has gone."""
+        producer = Producer(self.link.client, b"a" * 100, b"b" * 100, b"c")
+        self.link.server.pauseProducing()
+        self.link.client.registerProducer(producer, False)
+        self.assertEqual(producer.told, ["resume"])
+        self.link.flush()
+        self.assertEqual(producer.told, ["resume"] * 2)  # the second 100 do not fit
+        self.link.server.resumeProducing()
+        self.link.flush()
+        self.assertEqual((producer.told, self.server.data), (["resume"] * 3, b"a" * 100 + b"b" * 100 + b"c"))
+
+    def test_stopped_with_the_connection(self) -> None:
+        """A lost connection stops its producer, and at once one registered later."""
+        first, later = self.fill(10), Producer()
+        self.server.transport.abortConnection()
+        self.link.flush()
+        self.client.transport.registerProducer(later, True)
+        self.assertEqual((first.told, later.told), (["stop"], ["stop"]))
+
+
+class CloseTests(PairTests):
+    """How a connection ends in order."""
+
+    capacity = 10
+
+    def test_flushes_first(self) -> None:
+        """loseConnection() sends what is buffered, then both sides are told ConnectionDone, none from within the call."""
+        self.client.transport.write(b"x" * 95)
+        self.client.transport.loseConnection()
+        self.assertEqual((self.link.client.disconnecting, self.client.told), (True, []))
+        self.link.flush()
+        self.assertEqual(
+            (len(self.server.data), self.client.told, self.server.told), (95, ["ConnectionDone"], ["ConnectionDone"])
+        )
+        self.assertFalse(self.link.client.connected or self.link.server.connected)
+
+    def test_reads_no_more(self) -> None:
+        """A side that is closing is given nothing more, not even after resumeProducing()."""
+        self.server.transport.write(b"late")
+        self.client.transport.loseConnection()
+        self.client.transport.resumeProducing()
+        self.link.flush()
+        self.assertEqual(self.client.pieces, [])
+
+    def test_waits_for_the_reader(self) -> None:
+        """As long as the other side does not read what is buffered, the connection is not lost."""
+        self.link.server.pauseProducing()
+        self.client.transport.write(b"x" * 11)
+        self.client.transport.loseConnection()
+        self.link.flush()
+        self.assertEqual(self.client.told, [])
+        self.link.server.resumeProducing()
+        self.link.flush()
+        self.assertEqual((self.client.told, self.server.told), (["ConnectionDone"], ["ConnectionDone"]))
+
+    def test_waits_for_a_pull_producer(self) -> None:
+        """A close waits until the pull producer has unregistered."""
+        producer = Producer(self.link.client, b"a", b"b", b"c")
+        self.link.client.registerProducer(producer, False)
+        self.link.client.loseConnection()
+        self.link.flush()
+        self.assertEqual((self.server.data, self.client.told, producer.told), (b"abc", ["ConnectionDone"], ["resume"] * 3))
+
+    def test_waits_for_a_silent_pull_producer(self) -> None:
+        """Nothing but unregisterProducer() lets a close past a pull producer that has nothing to write."""
+        self.link.client.registerProducer(Producer(), False)
+        self.link.client.loseConnection()
+        self.link.flush()
+        self.assertEqual(self.client.told, [])
+        self.link.client.unregisterProducer()
+        self.link.flush()
+        self.assertEqual(self.client.told, ["ConnectionDone"])
+
+    def test_does_not_wait_for_an_idle_streaming_producer(self) -> None:
+        """A streaming producer that is not paused is stopped by a close: so does Twisted's TCP."""
+        producer = Producer()
+        self.link.client.registerProducer(producer, True)
+        self.link.client.loseConnection()
+        self.link.flush()
+        self.assertEqual((self.client.told, producer.told), (["ConnectionDone"], ["stop"]))
+
+    def test_waits_for_a_paused_streaming_producer(self) -> None:
+        """A streaming producer that was paused is resumed before the close, which then waits for it."""
+        producer = Producer()
+        self.link.client.registerProducer(producer, True)
+        self.link.client.write(b"x" * (MARK + 1))
+        self.link.client.loseConnection()
+        self.link.flush()
+        self.assertEqual((self.client.told, producer.told), ([], ["pause", "resume"]))
+        self.link.client.unregisterProducer()
+        self.link.flush()
+        self.assertEqual((self.client.told, len(self.server.data)), (["ConnectionDone"], MARK + 1))
+
+    def test_fin_unseen_while_paused(self) -> None:
+        """A paused side notices neither the bytes nor the close until it is resumed."""
+        self.client.transport.pauseProducing()
+        self.server.transport.write(b"bye")
+        self.server.transport.loseConnection()
+        self.link.flush()
+        self.assertEqual((self.server.told, self.client.pieces, self.client.told), (["ConnectionDone"], [], []))
+        self.client.transport.resumeProducing()
+        self.link.flush()
+        self.assertEqual((self.client.pieces, self.client.told), ([b"bye"], ["ConnectionDone"]))
+
+    def test_writing_to_the_closed(self) -> None:
+        """The first write after the other side closed goes nowhere; the second ends in ConnectionLost."""
+        self.client.transport.pauseProducing()
+        self.server.transport.loseConnection()
+        self.link.flush()
+        self.client.transport.write(b"first")
+        self.link.flush()
+        self.assertEqual(self.client.told, [])
+        self.client.transport.write(b"second")
+        self.link.flush()
+        self.assertEqual((self.client.told, self.server.pieces), (["ConnectionLost"], []))
+
+    def test_lost_once(self) -> None:
+        """A lost transport takes every call and does nothing."""
+        self.client.transport.stopProducing()
+        self.link.flush()
+        for call in (self.link.client.loseConnection, self.link.client.abortConnection, self.link.client.resumeProducing):
+            call()
+        self.link.client.write(b"late")
+        self.link.flush()
+        self.assertEqual((self.client.told, self.server.pieces), (["ConnectionDone"], []))
+
+
+class AbortTests(PairTests):
+    """How a connection ends at once."""
+
+    def test_reasons(self) -> None:
+        """ConnectionAborted here, ConnectionLost there, in the next turn, and not from within the call."""
+        self.client.transport.abortConnection()
+        self.assertEqual((self.client.told, self.server.told), ([], []))
+        self.link.pump()
+        self.assertEqual((self.client.told, self.server.told), (["ConnectionAborted"], ["ConnectionLost"]))
+
+    def test_drops(self) -> None:
+        """Neither what the aborting side had written nor what the other had not read arrives."""
+        self.link.server.pauseProducing()
+        self.client.transport.write(b"in the kernel")
+        self.link.flush()
+        self.link.server.resumeProducing()
+        self.client.transport.write(b"buffered")
+        self.client.transport.abortConnection()
+        self.link.flush()
+        self.assertEqual((self.server.pieces, self.server.told), ([], ["ConnectionLost"]))
+
+    def test_from_within_data_received(self) -> None:
+        """An abort from within dataReceived calls connectionLost after it has returned, and no more data comes."""
+        told = self.server.told
+
+        def data_received(data: bytes) -> None:
+            self.server.transport.abortConnection()
+            told.append(f"returned from {data!r}")
+
+        self.server.dataReceived = data_received  # type: ignore[method-assign]
+        self.client.transport.write(b"ab")
+        self.link.cut_at(1, to="server")
+        self.link.flush()
+        self.assertEqual(told, ["returned from b'a'", "ConnectionAborted"])
+
+    def test_unseen_while_paused(self) -> None:
+        """A paused side that does not write notices a reset only when it is resumed, as an unwatched socket."""
+        self.client.transport.pauseProducing()
+        self.server.transport.abortConnection()
+        self.link.flush()
+        self.assertEqual(self.client.told, [])
+        self.client.transport.resumeProducing()
+        self.link.flush()
+        self.assertEqual(self.client.told, ["ConnectionLost"])
+
+    def test_seen_by_writing(self) -> None:
+        """A paused side that writes notices a reset."""
+        self.client.transport.pauseProducing()
+        self.server.transport.abortConnection()
+        self.client.transport.write(b"x")
+        self.link.flush()
+        self.assertEqual(self.client.told, ["ConnectionLost"])
+
+
+class HalfCloseTests(PairTests):
+    """How one direction ends before the other."""
+
+    protocol = HalfRecorder
+
+    def test_half_close(self) -> None:
+        """Both sides are told of the half, after what was buffered; the other direction goes on."""
+        self.client.transport.write(b"request")
+        self.client.transport.loseWriteConnection()
+        self.link.flush()
+        self.assertEqual((self.client.told, self.server.told, self.server.data), (["write"], ["read"], b"request"))
+        self.client.transport.write(b"dropped")
+        self.server.transport.write(b"response")
+        self.link.flush()
+        self.assertEqual((self.client.data, self.server.data), (b"response", b"request"))
+
+    def test_the_other_half(self) -> None:
+        """The end of the second half is told likewise; each side then has to close."""
+        self.client.transport.loseWriteConnection()
+        self.link.flush()
+        self.server.transport.loseConnection()
+        self.link.flush()
+        self.assertEqual((self.client.told, self.server.told), (["write", "read"], ["read", "ConnectionDone"]))
+        self.client.transport.loseConnection()
+        self.assertEqual(self.client.told, ["write", "read", "ConnectionDone"])  # at once, as Twisted's TCP does
+
+    def test_waits_while_paused(self) -> None:
+        """A paused side is not told that the other has closed its half."""
+        self.link.server.pauseProducing()
+        self.client.transport.loseWriteConnection()
+        self.link.flush()
+        self.assertEqual(self.server.told, [])
+        self.link.server.resumeProducing()
+        self.link.flush()
+        self.assertEqual(self.server.told, ["read"])
+
+    def test_who_knows_no_halves(self) -> None:
+        """For a protocol that is not half-closeable the end of the read half is the end."""
+        client, server = HalfRecorder(), Recorder()
+        link = memory_pair(client, server)
+        client.transport.loseWriteConnection()
+        link.flush()
+        self.assertEqual((server.told, client.told), (["ConnectionDone"], ["write", "read"]))
+
+
+class EndpointTests(SynchronousTestCase):
+    """`MemoryEndpoint`."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.servers: list[Recorder] = []
+        self.endpoint = MemoryEndpoint(Factory.forProtocol(self.new_server), clock=self.clock)
+        self.factory = Factory.forProtocol(Recorder)
+        self.factory.noisy = False
+
+    def new_server(self) -> Recorder:
+        """The protocol of the server's side."""
+        self.servers.append(Recorder())
+        return self.servers[-1]
+
+    def connect(self) -> Deferred[Any]:
+        """Dial and let it happen."""
+        attempt: Deferred[Any] = self.endpoint.connect(self.factory)
+        self.assertNoResult(attempt)
+        self.clock.advance(0)
+        return attempt
+
+    def test_connects(self) -> None:
+        """With a clock the result comes one callLater(0) later, and the link flushes itself."""
+        verifyObject(IStreamClientEndpoint, self.endpoint)
+        client = self.successResultOf(self.connect())
+        client.transport.write(b"hello")
+        self.clock.advance(0)
+        self.assertEqual((self.servers[0].data, len(self.endpoint.links)), (b"hello", 1))
+        self.assertIsInstance(self.endpoint.links[0], MemoryLink)
+
+    def test_without_a_clock(self) -> None:
+        """Without a clock the result is there at once, and the test flushes."""
+        endpoint = MemoryEndpoint(Factory.forProtocol(self.new_server))
+        client = self.successResultOf(endpoint.connect(self.factory))
+        client.transport.write(b"hello")
+        endpoint.links[0].flush()
+        self.assertEqual(self.servers[0].data, b"hello")
+
+    def test_refuses(self) -> None:
+        """refuse() fails attempts, by ConnectionRefusedError or what it is given, until accept()."""
+        self.endpoint.refuse()
+        self.failureResultOf(self.connect(), error.ConnectionRefusedError)
+        self.endpoint.refuse(error.TimeoutError())
+        self.failureResultOf(self.connect(), error.TimeoutError)
+        self.endpoint.accept()
+        self.successResultOf(self.connect())
+        self.assertEqual((self.endpoint.attempts, len(self.endpoint.links)), (3, 1))
+
+    def test_refuses_some(self) -> None:
+        """refuse(times=2) fails two attempts; the third succeeds."""
+        self.endpoint.refuse(times=2)
+        for _ in range(2):
+            self.failureResultOf(self.connect(), error.ConnectionRefusedError)
+        self.successResultOf(self.connect())
+
+    def test_hangs(self) -> None:
+        """hang() leaves attempts without a result until they are cancelled."""
+        self.endpoint.hang()
+        attempt = self.connect()
+        self.clock.advance(1000)
+        self.assertNoResult(attempt)
+        attempt.cancel()
+        self.failureResultOf(attempt, error.ConnectingCancelledError)
+
+    def test_cancelled(self) -> None:
+        """A cancelled attempt makes no connection."""
+        attempt: Deferred[Any] = self.endpoint.connect(self.factory)
+        attempt.cancel()
+        self.clock.advance(0)
+        self.failureResultOf(attempt, error.ConnectingCancelledError)
+        self.assertEqual((self.servers, self.endpoint.links), ([], []))
+
+    def test_no_protocol(self) -> None:
+        """A client factory without a protocol is NoProtocol; a server factory without one refuses."""
+        self.factory.buildProtocol = lambda addr: None  # type: ignore[method-assign]
+        self.failureResultOf(self.connect(), error.NoProtocol)
+        self.endpoint = MemoryEndpoint(self.factory, clock=self.clock)
+        self.failureResultOf(self.connect(), error.ConnectionRefusedError)
+
+    def test_the_factory_is_started_and_stopped(self) -> None:
+        """A factory is started with the attempt, and stopped by a failure or with the connection, as by real endpoints."""
+        self.endpoint.refuse(times=1)
+        self.failureResultOf(self.connect(), error.ConnectionRefusedError)
+        self.assertEqual(self.factory.numPorts, 0)
+        client = self.successResultOf(self.connect())
+        self.assertEqual(self.factory.numPorts, 1)
+        client.transport.abortConnection()
+        self.clock.advance(0)
+        self.assertEqual(self.factory.numPorts, 0)
+
+
+class PeerTests(SynchronousTestCase):
+    """`ScriptedPeer`."""
+
+    def start(self, script: Any = ()) -> None:
+        """Connect a client to a peer with `script`."""
+        self.client, self.peer = Recorder(), ScriptedPeer(script)
+        self.link = memory_pair(self.client, self.peer)
+        self.link.flush()
+
+    def say(self, data: bytes) -> None:
+        """Let the client send `data`."""
+        self.client.transport.write(data)
+        self.link.flush()
+
+    def test_by_hand(self) -> None:
+        """A peer records, sends and closes as it is told."""
+        self.start()
+        self.say(b"hello")
+        self.peer.send(b"world")
+        self.peer.close()
+        self.link.flush()
+        self.assertEqual((self.peer.received, self.client.data, self.client.told), (b"hello", b"world", ["ConnectionDone"]))
+        assert self.peer.lost is not None
+        self.assertTrue(self.peer.lost.check(error.ConnectionDone))
+
+    def test_ends(self) -> None:
+        """abort() resets; half_close() ends what it sends only."""
+        self.start()
+        self.peer.abort()
+        self.link.flush()
+        self.assertEqual(self.client.told, ["ConnectionLost"])
+        client, peer = HalfRecorder(), ScriptedPeer()
+        link = memory_pair(client, peer)
+        peer.half_close()
+        link.flush()
+        client.transport.write(b"still heard")
+        link.flush()
+        self.assertEqual((client.told, peer.received), (["read"], b"still heard"))
+
+    def test_pause(self) -> None:
+        """A paused peer receives nothing until it is resumed."""
+        self.start()
+        self.peer.pause()
+        self.say(b"hello")
+        self.assertEqual(self.peer.received, b"")
+        self.peer.resume()
+        self.link.flush()
+        self.assertEqual(self.peer.received, b"hello")
+
+    def test_script(self) -> None:
+        """Steps are done in order, each as soon as it can be, and verify() is content when all are."""
+        self.start([("send", b"220 "), ("expect", b"one"), ("send", b"1"), ("expect", lambda data: data == b"two"), ("close",)])
+        self.assertEqual(self.client.data, b"220 ")
+        self.say(b"o")
+        self.assertEqual(self.client.data, b"220 ")
+        self.say(b"netw")
+        self.assertEqual((self.client.data, self.client.told), (b"220 1", []))
+        self.say(b"o")
+        self.assertEqual((self.client.data, self.client.told), (b"220 1", ["ConnectionDone"]))
+        self.peer.verify()
+
+    def test_several_expectations_in_one_piece(self) -> None:
+        """Expectations are met one after the other within one piece, each by bytes of its own."""
+        self.start([("expect", b"a"), ("send", b"1"), ("expect", b"a"), ("send", b"2"), ("abort",)])
+        self.say(b"xa")
+        self.assertEqual(self.client.data, b"1")
+        self.assertRaises(AssertionError, self.peer.verify)
+
+    def test_verify(self) -> None:
+        """verify() names the steps that were not done and what came instead."""
+        self.start([("expect", b"GET"), ("send", b"x")])
+        self.say(b"PUT")
+        message = str(self.assertRaises(AssertionError, self.peer.verify))
+        self.assertIn("('expect', b'GET')", message)
+        self.assertIn("b'PUT'", message)
+
+    def test_unknown_step(self) -> None:
+        """A step of another name is refused when the peer is made."""
+        self.assertRaises(ValueError, ScriptedPeer, [("sned", b"x")])
+
+    def test_callable(self) -> None:
+        """A callable script is called with the peer each time bytes have arrived."""
+        self.start(lambda peer: peer.send(b"%d " % len(peer.received)))
+        self.say(b"abc")
+        self.say(b"d")
+        self.assertEqual(self.client.data, b"3 4 ")
+
+    def test_requests(self) -> None:
+        """Pipelined requests are told apart by content-length and chunks, wherever the bytes are cut."""
+        sample = (
+            b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n"
+            b"PUT /b HTTP/1.1\r\ncontent-length: 3\r\n\r\nabc"
+            b"POST /c HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n2;e=1\r\nde\r\nA\r\n0123456789\r\n0\r\ntrailer: 1\r\n\r\n"
+            b"CONNECT h:1 HTTP/1.1\r\n\r\n"
+            b"\x05not http"
+        )
+        self.start()
+        for byte in sample:
+            self.say(bytes([byte]))
+        shown = [(request.method, request.target, request.body, request.complete) for request in self.peer.requests]
+        whole = [(b"GET", b"/a", b""), (b"PUT", b"/b", b"abc"), (b"POST", b"/c", b"de0123456789"), (b"CONNECT", b"h:1", b"")]
+        self.assertEqual(shown, [(*request, True) for request in whole])
+        self.assertEqual(self.peer.requests[0].headers, ((b"host", b"x"),))
+
+    def test_incomplete_requests(self) -> None:
+        """A request is listed with its head, as not complete until its body is; then nothing follows it."""
+        for body in (
+            b"content-length: 5\r\n\r\nab",
+            b"transfer-encoding: chunked\r\n\r\n5\r\nab",
+            b"transfer-encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n",
+        ):
+            self.start()
+            self.say(b"PUT / HTTP/1.1\r\n")
+            self.assertEqual(self.peer.requests, [])
+            self.say(body)
+            self.assertEqual([(request.body, request.complete) for request in self.peer.requests], [(b"ab", False)])
+
+
+class ReceiverTests(SynchronousTestCase):
+    """`RecordingReceiver`."""
+
+    def test_every_event(self) -> None:
+        """Whatever the interface names is recorded, in order."""
+        receiver: Any = RecordingReceiver()
+        verifyObject(IReceiver, receiver)
+        names = sorted(IReceiver.names(all=True))
+        events = [SimpleNamespace(name=name) for name in names]
+        for name, event in zip(names, events, strict=True):
+            getattr(receiver, name)(event)
+        self.assertEqual((receiver.names(), receiver.events), (names, events))
+        self.assertIn("gun_response", names)
+
+    def test_of_and_clear(self) -> None:
+        """of() picks by type; clear() forgets."""
+        receiver: Any = RecordingReceiver()
+        for event in (1, "two", 3):
+            receiver.gun_notify(event)
+        self.assertEqual((receiver.of(int), receiver.of(str)), ([1, 3], ["two"]))
+        receiver.clear()
+        self.assertEqual((receiver.events, receiver.names()), ([], []))
+
+    def test_react(self) -> None:
+        """react is called after the event was recorded, and what it raises goes to who told."""
+        seen: list[Any] = []
+        receiver: Any = RecordingReceiver(react=lambda event: seen.append((event, list(receiver.events))))
+        receiver.gun_up("up")
+        self.assertEqual(seen, [("up", ["up"])])
+        receiver.react = lambda event: 1 / 0
+        self.assertRaises(ZeroDivisionError, receiver.gun_down, "down")
+        self.assertEqual(receiver.names(), ["gun_up", "gun_down"])
+
+
+class GunTests(SynchronousTestCase):
+    """`MemoryGun`."""
+
+    if find_spec("twisted_gun.connection") is None:
+        skip = "there is no twisted_gun.connection"
+
+    def test_a_request(self) -> None:
+        """The example of the module's docstring."""
+        answer = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello"
+        world = MemoryGun("example.org", 80, script=[("expect", b"GET /hello HTTP/1.1\r\n"), ("send", answer)])
+        body = world.connection.get("/hello").await_body()
+        world.pump()
+        self.assertEqual(self.successResultOf(body), b"hello")
+        self.assertEqual(world.owner.names(), ["gun_up"])
+        self.assertEqual([request.target for request in world.peer.requests], [b"/hello"])
+        world.peer.verify()
+
+    def test_nothing_before_the_first_pump(self) -> None:
+        """Nothing is dialled, or told, before time is let go on."""
+        world = MemoryGun()
+        self.assertEqual((world.peers, world.owner.events), ([], []))
+        self.assertRaises(AssertionError, lambda: world.peer)
+        world.pump()
+        self.assertEqual((len(world.peers), world.clock.seconds()), (1, 0))
+
+    def test_recording_streams(self) -> None:
+        """With reply_to the streams' events are recorded as well, however the bytes are cut."""
+        receiver = RecordingReceiver()
+        world = MemoryGun(owner=receiver, reply_to=receiver)
+        world.pump()
+        world.connection.get("/")
+        world.endpoint.links[-1].chunk_size = 1
+        world.peer.send(b"HTTP/1.1 204 No Content\r\n\r\n")
+        world.pump()
+        self.assertEqual(receiver.names(), ["gun_up", "gun_response"])
+
+    def test_dials_again(self) -> None:
+        """After a close the connection dials again when its time has come; each connection has a peer of its own."""
+        world = MemoryGun(retry_timeout=5)
+        world.pump()
+        world.peer.close()
+        world.pump()
+        self.assertEqual((world.owner.names(), len(world.peers)), (["gun_up", "gun_down"], 1))
+        world.advance(5)
+        self.assertEqual((world.owner.names(), len(world.peers)), (["gun_up", "gun_down", "gun_up"], 2))

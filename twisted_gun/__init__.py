@@ -1,0 +1,98 @@
+"""
+twisted_gun: an HTTP client for Twisted, made for connections that live long.
+
+    import twisted_gun as gun
+
+    conn = gun.open("example.org", 443)
+    stream = conn.get("/")
+    response = await stream.await_response()
+    body = await stream.await_body()
+"""
+
+from twisted_gun.connection import Connection, ConnectionInfo, Origin, TlsInfo, open, open_unix, open_url
+from twisted_gun.errors import (
+    BadState,
+    ConnectFailed,
+    ConnectionFailed,
+    GoAway,
+    GunError,
+    InvalidRequest,
+    LimitReached,
+    OptionError,
+    ProtocolViolation,
+    ProxyFailed,
+    ShuttingDown,
+    StreamClosed,
+    StreamError,
+    StreamRefused,
+    StreamReset,
+    TimedOut,
+    TlsFailed,
+    Truncated,
+    UpgradeRefused,
+)
+from twisted_gun.events import Data, Down, Error, Event, Headers, Inform, Notify, Response, Trailers, Up, Upgrade
+from twisted_gun.interfaces import IReceiver
+from twisted_gun.net.factory import GunClientFactory, backoff
+from twisted_gun.options import HttpOptions, Options, TcpOptions, TlsOptions
+from twisted_gun.receivers import Receiver
+from twisted_gun.stream import Stream, StreamInfo
+
+__version__ = "0.1.0"
+
+__all__ = [
+    # connection
+    "Connection",
+    "ConnectionInfo",
+    "Origin",
+    "TlsInfo",
+    "open",
+    "open_unix",
+    "open_url",
+    # stream
+    "Stream",
+    "StreamInfo",
+    # events
+    "Data",
+    "Down",
+    "Error",
+    "Event",
+    "Headers",
+    "Inform",
+    "Notify",
+    "Response",
+    "Trailers",
+    "Up",
+    "Upgrade",
+    # receivers
+    "IReceiver",
+    "Receiver",
+    # options
+    "HttpOptions",
+    "Options",
+    "TcpOptions",
+    "TlsOptions",
+    # life
+    "GunClientFactory",
+    "backoff",
+    # errors
+    "BadState",
+    "ConnectFailed",
+    "ConnectionFailed",
+    "GoAway",
+    "GunError",
+    "InvalidRequest",
+    "LimitReached",
+    "OptionError",
+    "ProtocolViolation",
+    "ProxyFailed",
+    "ShuttingDown",
+    "StreamClosed",
+    "StreamError",
+    "StreamRefused",
+    "StreamReset",
+    "TimedOut",
+    "TlsFailed",
+    "Truncated",
+    "UpgradeRefused",
+]

@@ -1,0 +1,632 @@
+"""
+What a user holds: the connection, and how one is opened.
+
+It checks and converts what a caller gives, once; keeps requests until the connection is up; and brings each event to the one it is
+meant for. The connection's life is in `net/factory.py`, its bytes are in `net/hop.py`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import urlsplit
+from weakref import WeakSet
+
+from cryptography.hazmat.primitives.serialization import Encoding
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.interfaces import INegotiated, IStreamClientEndpoint
+from twisted.logger import Logger
+
+from twisted_gun.errors import (
+    BadState,
+    ConnectionFailed,
+    GunError,
+    InvalidRequest,
+    LimitReached,
+    OptionError,
+    ShuttingDown,
+    StreamClosed,
+    TimedOut,
+)
+from twisted_gun.events import Data, Down, Error, StreamEvent, Up, Upgrade
+from twisted_gun.headers import HeadersLike, authority, check_host, check_method, check_target, content_length, normalise, take
+from twisted_gun.net.dial import EndpointConnector, endpoint_for
+from twisted_gun.net.factory import GunClientFactory
+from twisted_gun.net.hop import Hop, HopOptions
+from twisted_gun.net.timer import Deadlines
+from twisted_gun.net.tls import ConnectionCreator, TlsEndpoint, connection_creator
+from twisted_gun.options import HttpOptions, Options, make_options
+from twisted_gun.receivers import as_receiver
+from twisted_gun.stream import CORE, PENDING, TRANSPORT, Stream, content, producer_length
+from twisted_gun.wire.core import Core, Request
+from twisted_gun.wire.http1 import Http1
+
+__all__ = ["Connection", "ConnectionInfo", "Origin", "open", "open_unix", "open_url"]
+
+_PORTS = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Whom the requests are for (RFC 6454): `scheme`, `host` and `port`; `authority` is the value of Host."""
+
+    scheme: str
+    host: str
+    port: int
+    authority: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionInfo:
+    """
+    The state of a connection, as Gun's gun:info/1 tells it.
+
+    `state_name` is one of "not_connected", "connecting", "tls_handshake", "connected", "closing", "terminated". What is not known
+    now is None: `protocol`, the local address (`sock_ip`, `sock_port`), the `peer`'s, and `tls`.
+    """
+
+    owner: object
+    transport: str
+    state_name: str
+    protocol: str | None
+    origin_scheme: str
+    origin_host: str
+    origin_port: int
+    intermediaries: tuple[object, ...]
+    sock_ip: str | None
+    sock_port: int | None
+    peer: object | None
+    tls: TlsInfo | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TlsInfo:
+    """What a TLS handshake settled: "TLSv1.3", the cipher's name, the ALPN protocol, the peer's certificate as DER bytes."""
+
+    version: str
+    cipher: str | None
+    alpn: bytes | None
+    certificate: bytes | None
+
+
+def open(
+    host: Any,
+    port: int,
+    *,
+    owner: Any = None,
+    reply_to: Any = None,
+    reactor: Any = None,
+    options: Options | None = None,
+    **keywords: Any,
+) -> Connection:
+    """
+    A connection to `host` and `port`, at once; it dials in the background. Gun's gun:open/3.
+
+    `owner` is told of the connection, `reply_to` of all its streams: an `IReceiver` or a callable each. Options are those of
+    `twisted_gun.Options`, as keywords or as `options`; bad ones raise `OptionError`, a bad host `InvalidRequest`.
+    """
+    name = check_host(host)
+    if type(port) is not int or not 0 < port < 65536:
+        raise OptionError("port", "a whole number from 1 to 65535", port)
+    settled = make_options(options, keywords, port).settled(port)
+    scheme = "https" if settled.transport == "tls" else "http"
+    origin = Origin(scheme=scheme, host=name, port=port, authority=authority(name, port, _PORTS[scheme]))
+    return _start(origin, None, owner, reply_to, reactor, settled)
+
+
+def open_unix(
+    path: str,
+    *,
+    owner: Any = None,
+    reply_to: Any = None,
+    reactor: Any = None,
+    options: Options | None = None,
+    **keywords: Any,
+) -> Connection:
+    """A connection to the UNIX socket at `path`; the requests are for localhost. Gun's gun:open_unix/2."""
+    if not isinstance(path, str) or not path or "\0" in path:
+        raise OptionError("path", "the path of a UNIX socket", path)
+    settled = make_options(options, keywords, 80).settled(80)
+    scheme = "https" if settled.transport == "tls" else "http"
+    origin = Origin(scheme=scheme, host="localhost", port=_PORTS[scheme], authority=b"localhost")
+    return _start(origin, path, owner, reply_to, reactor, settled)
+
+
+def open_url(url: str, **arguments: Any) -> Connection:
+    """A connection to the origin of an http or https `url`, whose path is not looked at; otherwise as `open`."""
+    parts = urlsplit(url.decode("ascii", "replace") if isinstance(url, bytes) else url)
+    try:
+        port = parts.port
+    except ValueError as error:
+        raise InvalidRequest(f"url: {error}") from error
+    if parts.scheme not in _PORTS or not parts.hostname:
+        raise InvalidRequest(f"url: expected http://host or https://host, not {parts.scheme}://{parts.hostname or ''}")
+    if parts.username is not None:
+        raise InvalidRequest("url: send credentials in an authorization header; they are not taken from the URL")
+    transport = "tls" if parts.scheme == "https" else "tcp"
+    return open(parts.hostname, port or _PORTS[parts.scheme], **{"transport": transport, **arguments})
+
+
+def _start(origin: Origin, path: str | None, owner: Any, reply_to: Any, reactor: Any, options: Options) -> Connection:
+    if reactor is None:
+        from twisted.internet import reactor
+    creator = connection_creator(origin.host, options.tls_opts, options.alpn) if options.transport == "tls" else None
+    endpoint = endpoint_for(reactor, options, origin.host, origin.port, path)
+    if creator is not None:
+        endpoint = TlsEndpoint(creator, endpoint, reactor)
+    told = as_receiver("owner", owner), as_receiver("reply_to", reply_to)
+    destination = path or authority(origin.host, origin.port, 0).decode()
+    return Connection(origin, destination, endpoint, creator, options, *told, reactor)
+
+
+class Connection:
+    """
+    A connection that comes back; made by `open`, `open_unix` or `open_url`.
+
+    Requests may be made at any time: those made while it is not up are kept, and sent when it is. Those that a loss kills are not
+    sent again; `gun_down` lists them. Nothing here blocks.
+    """
+
+    def __init__(
+        self,
+        origin: Origin,
+        destination: str,
+        endpoint: IStreamClientEndpoint,
+        creator: ConnectionCreator | None,
+        options: Options,
+        owner: Any,
+        reply_to: Any,
+        reactor: Any,
+    ) -> None:
+        self.origin = origin
+        self._options = options
+        self._owner = owner
+        self._reply_to = reply_to
+        self._creator = creator
+        self._deadlines = Deadlines(reactor)
+        self._hop: Hop | None = None  # while requests can be sent
+        self._pending: deque[tuple[Stream, Request]] = deque()
+        self._live: dict[Stream, None] = {}  # in the order they were made
+        self._unread: WeakSet[Stream] = WeakSet()  # ended, with events nobody has read
+        self._transport_paused = False
+        self._up_waiters: list[Deferred[str]] = []
+        self._end_waiters: list[Deferred[GunError | None]] = []
+        self._end: GunError | None = None
+        self._factory = GunClientFactory(self, options, self._deadlines, reactor)
+        #: Where it dials, for messages.
+        self.destination = destination
+        self._connector = EndpointConnector(endpoint, self._factory)
+        self._connector.connect()
+
+    def __repr__(self) -> str:
+        return f"<Connection {self.origin.scheme}://{self.origin.authority.decode()} {self._factory.state}>"
+
+    # The connection's life.
+
+    def await_up(self, timeout: float | None = 5.0) -> Deferred[str]:
+        """
+        The protocol's name, once the connection is up.
+
+        Fails with `TimedOut` after `timeout` seconds, or with why the connection ended; a lost attempt does not end it.
+        """
+        if self._hop is not None and self._hop.running:
+            return succeed(self._hop.core.name)
+        if self._factory.state == "terminated":
+            return fail(self._end or ShuttingDown("the connection was closed"))
+        waiter: Deferred[str] = Deferred(self._forget_up)
+        self._up_waiters.append(waiter)
+        if timeout is not None:
+            self._deadlines.set((waiter, "up"), timeout, lambda: self._up_timed_out(waiter, timeout))
+        return waiter
+
+    def when_terminated(self) -> Deferred[GunError | None]:
+        """Fires once, when no more will come: with why, or with None where `close` or `shutdown` ended it."""
+        if self._factory.state == "terminated":
+            return succeed(self._end)
+        waiter: Deferred[GunError | None] = Deferred(self._end_waiters.remove)
+        self._end_waiters.append(waiter)
+        return waiter
+
+    def set_owner(self, owner: Any) -> None:
+        """
+        Tell `owner` of the connection from now on. None says that its owner has gone: the connection is shut down.
+
+        Raises `BadState` when the connection is shutting down.
+        """
+        if self._factory.ending or self._factory.state == "terminated":
+            raise BadState("The owner of the connection cannot be changed when the connection is shutting down.")
+        self._owner = as_receiver("owner", owner)
+        if owner is None:
+            self.shutdown()
+
+    def shutdown(self) -> Deferred[GunError | None]:
+        """
+        End gracefully: what is under way finishes, new requests are refused; after ``closing_timeout`` it is ended anyway.
+
+        Over HTTP/1.1 that is the first stream; those pipelined behind it end with `ShuttingDown`. Fires as `when_terminated`.
+        """
+        ended = self.when_terminated()
+        if not self._factory.ending:
+            self._fail_pending(ShuttingDown("the connection was shut down before this request was sent"))
+            self._factory.shutdown()
+        return ended
+
+    def close(self) -> None:
+        """End at once, without any closing handshake. Streams end with `StreamClosed`; there is no `gun_down`."""
+        if self._factory.state != "terminated":
+            self._factory.close()
+            self._end_streams(StreamClosed("the connection was closed by close()"))
+
+    def info(self) -> ConnectionInfo:
+        """The state of the connection now."""
+        hop, transport = self._factory.hop, None
+        if hop is not None and hop.running:
+            transport = hop.transport
+        host = transport.getHost() if transport is not None else None
+        return ConnectionInfo(
+            owner=self._owner,
+            transport=str(self._options.transport),
+            state_name=self._factory.state,
+            protocol=hop.core.name if hop is not None and transport is not None else None,
+            origin_scheme=self.origin.scheme,
+            origin_host=self.origin.host,
+            origin_port=self.origin.port,
+            intermediaries=(),
+            sock_ip=getattr(host, "host", None),
+            sock_port=getattr(host, "port", None),
+            peer=transport.getPeer() if transport is not None else None,
+            tls=_tls_info(transport),
+        )
+
+    def flush(self) -> None:
+        """Drop all events of this connection's streams that nobody has read yet."""
+        for stream in [*self._live, *self._unread]:
+            if stream._mailbox is not None:
+                stream._mailbox.flush()
+        self._unread.clear()
+
+    # Requests.
+
+    def get(self, path: str | bytes, headers: HeadersLike = (), **request_options: Any) -> Stream:
+        """GET `path`; RFC 9110 section 9.3.1. Raises `InvalidRequest`, `ShuttingDown` or `BadState`, as all of these do."""
+        return self._request(b"GET", path, headers, b"", request_options)
+
+    def head(self, path: str | bytes, headers: HeadersLike = (), **request_options: Any) -> Stream:
+        """HEAD `path`: as GET, but without the content; RFC 9110 section 9.3.2."""
+        return self._request(b"HEAD", path, headers, b"", request_options)
+
+    def options(self, path: str | bytes, headers: HeadersLike = (), **request_options: Any) -> Stream:
+        """OPTIONS `path`, or ``*`` for the server as a whole; RFC 9110 section 9.3.7."""
+        return self._request(b"OPTIONS", path, headers, b"", request_options)
+
+    def delete(self, path: str | bytes, headers: HeadersLike = (), **request_options: Any) -> Stream:
+        """DELETE `path`; RFC 9110 section 9.3.5."""
+        return self._request(b"DELETE", path, headers, b"", request_options)
+
+    def post(self, path: str | bytes, headers: HeadersLike = (), body: Any = None, **request_options: Any) -> Stream:
+        """POST to `path`; RFC 9110 section 9.3.3. For `body` see `request`."""
+        return self.request(b"POST", path, headers, body, **request_options)
+
+    def put(self, path: str | bytes, headers: HeadersLike = (), body: Any = None, **request_options: Any) -> Stream:
+        """PUT `path`; RFC 9110 section 9.3.4. For `body` see `request`."""
+        return self.request(b"PUT", path, headers, body, **request_options)
+
+    def patch(self, path: str | bytes, headers: HeadersLike = (), body: Any = None, **request_options: Any) -> Stream:
+        """PATCH `path`; RFC 5789. For `body` see `request`."""
+        return self.request(b"PATCH", path, headers, body, **request_options)
+
+    def request(
+        self, method: str | bytes, path: str | bytes, headers: HeadersLike = (), body: Any = None, **request_options: Any
+    ) -> Stream:
+        """
+        Send any request; `method` is case-sensitive.
+
+        `body` is bytes, a list of bytes, or an `IBodyProducer`. With None content follows by `Stream.data`, if and only if the headers
+        hold Content-Length or Content-Type; Gun 1's rule. Content-Length is set where the length is known, else, over HTTP/1.1, the
+        content goes out chunked. `request_options`: `reply_to`, who is told of the stream; `flow`, how many data events it may be told
+        before `Stream.update_flow`; `invalid_request_headers`, "raise", or "ignore" to leave such headers out.
+        """
+        return self._request(check_method(method), path, headers, body, request_options)
+
+    def headers(self, method: str | bytes, path: str | bytes, headers: HeadersLike = (), **request_options: Any) -> Stream:
+        """Send the head of any request; its content always follows, by `Stream.data`. Gun's gun:headers/5."""
+        return self._request(check_method(method), path, headers, _FOLLOWS, request_options)
+
+    def ping(self, **request_options: Any) -> Deferred[float]:
+        """Raises `BadState`: HTTP/1.1 has no ping; ``http_opts.keepalive`` keeps such a connection alive."""
+        raise BadState("HTTP/1.1 has no ping; use the option http_opts.keepalive to keep the connection alive")
+
+    def _request(self, method: bytes, path: str | bytes, headers: HeadersLike, body: Any, options: Mapping[str, Any]) -> Stream:
+        target = check_target(path)
+        reply_to, flow, drop_invalid = self._request_options(options) if options else (self._reply_to, self._flow, False)
+        fields, given = take(normalise(headers, drop_invalid=drop_invalid), b"host", b"content-length", b"transfer-encoding")
+        length = content_length(given[b"content-length"]) if b"content-length" in given else None
+        whole, producer, length = _body(body, fields, length)
+        if whole is None and length is None and self._http.version == "HTTP/1.0":
+            raise InvalidRequest("HTTP/1.0 cannot end content of unknown length: give content-length")
+        self._check_open()
+        stream = Stream(self, method, reply_to)
+        request = Request(
+            method=method,
+            target=target,
+            authority=given.get(b"host", self.origin.authority),
+            headers=fields,
+            body=whole,
+            length=length,
+            flow=flow,
+        )
+        if whole is None:
+            stream._carry_body(producer, length)
+        self._live[stream] = None
+        self._send(stream, request)
+        return stream
+
+    @property
+    def _http(self) -> HttpOptions:
+        own = dict(self._options.protocols or ()).get("http")
+        return own or self._options.http_opts
+
+    @property
+    def _flow(self) -> int | None:
+        return self._http.flow
+
+    def _request_options(self, options: Mapping[str, Any]) -> tuple[Any, int | None, bool]:
+        for name in options:
+            if name not in ("reply_to", "flow", "invalid_request_headers"):
+                raise OptionError(name, "one of the request options reply_to, flow, invalid_request_headers", options[name])
+        reply_to = as_receiver("reply_to", options["reply_to"]) if "reply_to" in options else self._reply_to
+        flow = options.get("flow", self._flow)
+        if flow is not None and (type(flow) is not int or flow < 1):
+            raise OptionError("flow", "a whole number >= 1, or None for no limit", flow)
+        invalid = options.get("invalid_request_headers", "raise")
+        if invalid not in ("raise", "ignore"):
+            raise OptionError("invalid_request_headers", "'raise' or 'ignore'", invalid)
+        return reply_to, flow, invalid == "ignore"
+
+    def _check_open(self) -> None:
+        if self._factory.ending:
+            raise ShuttingDown("the connection is shutting down or closed: it takes no new requests")
+        if self._factory.state == "terminated":
+            raise BadState(f"the connection has ended, open a new one: {self._end}")
+
+    # Sending.
+
+    def _send(self, stream: Stream, request: Request) -> None:
+        hop = self._hop
+        if hop is not None and hop.running and hop.core.accepting:
+            self._hand_over(hop, stream, request)
+            return
+        stream._queued = []
+        stream._block(PENDING, True)
+        self._pending.append((stream, request))
+        if len(self._pending) > self._options.max_waiting:
+            self._pending.pop()
+            self._fail_stream(stream, LimitReached("max_waiting", self._options.max_waiting))
+
+    def _hand_over(self, hop: Hop, stream: Stream, request: Request) -> None:
+        now = self._deadlines.now()
+        queued, stream._queued = stream._queued, None
+        hop.perform(hop.core.request(stream, request, now))
+        for data, fin in queued or ():
+            hop.perform(hop.core.data(stream, data, fin, now))
+        if stream._blocked:
+            stream._block(TRANSPORT, self._transport_paused)
+            stream._block(PENDING, False)
+
+    def _data(self, stream: Stream, data: bytes, fin: bool) -> None:
+        hop = self._hop
+        if hop is not None:
+            hop.perform(hop.core.data(stream, data, fin, self._deadlines.now()))
+
+    def _update_flow(self, stream: Stream, increment: int) -> None:
+        for at, (waiting, request) in enumerate(self._pending):
+            if waiting is stream and request.flow is not None:
+                self._pending[at] = (stream, replace(request, flow=request.flow + increment))
+                return
+        hop = self._hop
+        if hop is not None:
+            hop.perform(hop.core.update_flow(stream, increment, self._deadlines.now()))
+
+    def _cancel(self, stream: Stream, drain: bool = False) -> None:
+        self._over(stream)
+        self._pending = deque(entry for entry in self._pending if entry[0] is not stream)
+        hop = self._hop
+        if hop is not None:
+            hop.perform(hop.core.cancel(stream, self._deadlines.now(), drain))
+
+    def _hold(self, stream: Stream, held: bool) -> None:
+        hop = self._hop
+        if hop is not None and hop.running:
+            hop.perform(hop.core.hold(stream, held, self._deadlines.now()))
+
+    # From the hop: `net.hop.Above`.
+
+    def up(self, hop: Hop) -> None:
+        self._factory.hop_up(hop)
+
+    def accepting(self, hop: Hop) -> None:
+        while self._pending and hop is self._hop and hop.running and hop.core.accepting:
+            self._hand_over(hop, *self._pending.popleft())
+
+    def tell(self, event: StreamEvent) -> None:
+        stream = event.stream
+        if stream is None or stream.ended:
+            return
+        if event.fin:
+            self._over(stream)
+        elif type(event) is Upgrade:
+            stream._upgraded()
+        mailbox = stream._mailbox
+        if mailbox is None:
+            self._call(stream._receiver, event, stream)
+        elif mailbox.receive(event) and event.fin:
+            self._unread.add(stream)
+
+    def stream_failed(self, stream: Stream, reason: GunError) -> None:
+        self.tell(Error(connection=self, stream=stream, reason=reason))
+
+    def tunnel_data(self, stream: Stream, data: bytes) -> None:
+        self.tell(Data(stream=stream, fin=False, data=data))
+
+    def tunnel_closed(self, stream: Stream) -> None:
+        self.tell(Data(stream=stream, fin=True, data=b""))
+
+    def upload_paused(self, stream: Stream | None, paused: bool) -> None:
+        if stream is not None:
+            stream._block(CORE, paused)
+            return
+        self._transport_paused = paused
+        for each in list(self._live):
+            each._block(TRANSPORT, paused)
+
+    def violated(self, reason: GunError) -> None:
+        if not self._factory.ending:
+            self._tell_owner(Error(connection=self, stream=None, reason=reason))
+
+    def lost(self, hop: Hop, reason: GunError | None) -> None:
+        self._factory.hop_lost(hop, hasattr(hop, "core"), reason)
+
+    # From the life: `net.factory.Living`.
+
+    def make_hop(self) -> Hop:
+        options = HopOptions(
+            tls_handshake_timeout=self._options.tls_handshake_timeout,
+            closing_timeout=self._http.closing_timeout,
+            send_timeout=self._options.tcp_opts.send_timeout,
+            nodelay=self._options.tcp_opts.nodelay,
+            keepalive=self._options.tcp_opts.keepalive,
+        )
+        confirm = None if self._creator is None else _confirm(self._creator)
+        return Hop(self, self._deadlines, self._choose, confirm, options)
+
+    def _choose(self, negotiated: bytes | None) -> Core:
+        """The core for what ALPN negotiated: without an answer, the only protocol offered, else HTTP/1.1; as Gun."""
+        if negotiated not in (None, b"http/1.1"):
+            raise ConnectionFailed(f"the server chose {negotiated!r}, which this version does not speak; offer only 'http' in protocols")
+        return Http1(self._http)
+
+    def went_up(self, hop: Hop) -> None:
+        self._transport_paused = False
+        self._tell_owner(Up(connection=self, protocol=hop.core.name))
+        if not hop.running:
+            return
+        # Only now, so that what was asked for first is sent first, whatever the owner asked for just now.
+        self._hop = hop
+        waiters, self._up_waiters = self._up_waiters, []
+        for waiter in waiters:
+            self._deadlines.clear((waiter, "up"))
+            waiter.callback(hop.core.name)
+        self.accepting(hop)
+
+    def went_down(self, hop: Hop, reason: GunError | None) -> None:
+        self._hop = None
+        if self._factory.ending:
+            return
+        losses = hop.core.losses()
+        self._tell_owner(
+            Down(
+                connection=self,
+                protocol=hop.core.name,
+                reason=reason,
+                killed_streams=losses.killed,  # type: ignore[arg-type]
+                unprocessed_streams=losses.unprocessed,  # type: ignore[arg-type]
+            )
+        )
+
+    def terminated(self, reason: GunError | None) -> None:
+        self._hop = None
+        self._end = reason
+        end = reason or StreamClosed("the connection was closed")
+        self._end_streams(end)
+        up_waiters, self._up_waiters = self._up_waiters, []
+        end_waiters, self._end_waiters = self._end_waiters, []
+        if reason is not None:
+            self._tell_owner(Error(connection=self, stream=None, reason=reason))
+        for up in up_waiters:
+            up.errback(reason or ShuttingDown("the connection was closed before it was up"))
+        for waiter in end_waiters:
+            waiter.callback(reason)
+
+    # Telling.
+
+    def _tell_owner(self, event: Any) -> None:
+        if self._owner is not None:
+            self._call(self._owner, event, None)
+
+    def _call(self, receiver: Any, event: Any, stream: Stream | None) -> None:
+        """Tell `receiver`; if it raises, that is logged, and its stream is cancelled, for its state can no longer be trusted."""
+        try:
+            getattr(receiver, event.told_as)(event)
+        except Exception:
+            _log.failure("{receiver} raised when it was told {event}; {stream}", receiver=receiver, event=event, stream=stream)
+            if stream is not None and not stream.ended:
+                self._fail_stream(stream, StreamClosed("the receiver of this stream raised an exception; see the log"), drain=True)
+
+    def _over(self, stream: Stream) -> None:
+        self._live.pop(stream, None)
+        stream._end()
+
+    def _fail_stream(self, stream: Stream, reason: GunError, drain: bool = False) -> None:
+        """End `stream` from our side; with `drain`, without closing the connection that others use."""
+        if not stream.ended:
+            self.tell(Error(connection=self, stream=stream, reason=reason))
+            self._cancel(stream, drain)
+
+    def _fail_pending(self, reason: GunError) -> None:
+        pending, self._pending = self._pending, deque()
+        for stream, _ in pending:
+            self.stream_failed(stream, reason)
+
+    def _end_streams(self, reason: GunError) -> None:
+        self._pending.clear()
+        for stream in list(self._live):
+            self.stream_failed(stream, reason)
+
+    def _forget_up(self, waiter: Deferred[str]) -> None:
+        self._up_waiters.remove(waiter)
+        self._deadlines.clear((waiter, "up"))
+
+    def _up_timed_out(self, waiter: Deferred[str], seconds: float) -> None:
+        self._up_waiters.remove(waiter)
+        last = self._factory.last_failure
+        why = f"; the last attempt failed: {last}" if last is not None else ""
+        message = f"the connection was not up within {seconds} seconds (it is {self._factory.state}, and goes on trying){why}"
+        waiter.errback(TimedOut("up", seconds, message))
+
+
+#: The body of a request whose content always follows.
+_FOLLOWS = object()
+
+
+def _body(body: Any, fields: Any, length: int | None) -> tuple[bytes | None, Any, int | None]:
+    """The content if it is there as a whole, or else its producer, if any, and its length, if known."""
+    if body is _FOLLOWS:
+        return None, None, length
+    if body is None:
+        follows = length or (length is None and any(name == b"content-type" for name, _ in fields))
+        return (None, None, length) if follows else (b"", None, None)
+    if hasattr(body, "startProducing"):
+        return None, body, producer_length(body)
+    return content(body), None, None
+
+
+def _confirm(creator: ConnectionCreator) -> Callable[[Any], None]:
+    return lambda transport: creator.confirm(transport.getHandle())
+
+
+def _tls_info(transport: Any) -> TlsInfo | None:
+    if not INegotiated.providedBy(transport):
+        return None
+    handle = transport.getHandle()
+    certificate = handle.get_peer_certificate(as_cryptography=True)
+    return TlsInfo(
+        version=handle.get_protocol_version_name(),
+        cipher=handle.get_cipher_name(),
+        alpn=transport.negotiatedProtocol,
+        certificate=None if certificate is None else certificate.public_bytes(Encoding.DER),
+    )
+
+
+_log = Logger()

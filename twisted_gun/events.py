@@ -1,0 +1,154 @@
+"""
+What a receiver is told: one frozen value an event, named as Gun's messages are.
+
+Header names and values are bytes, names in lower case, order and duplicates kept. `fin` says whether the stream ends here.
+`told_as` is the `IReceiver` method that takes the event. This module knows nothing else of the package.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, ClassVar, Union
+
+if TYPE_CHECKING:  # the types of two fields only; nothing is imported when the program runs
+    from twisted_gun.connection import Connection
+    from twisted_gun.errors import GunError
+    from twisted_gun.stream import Stream
+
+__all__ = ["Data", "Down", "Error", "Event", "Headers", "Inform", "Notify", "Response", "Trailers", "Up", "Upgrade"]
+
+Headers = tuple[tuple[bytes, bytes], ...]
+
+#: Values of these are never shown by `repr`: they are credentials.
+SECRET_HEADERS = frozenset({b"authorization", b"proxy-authorization", b"cookie", b"set-cookie"})
+
+
+def shown_headers(headers: Headers) -> list[tuple[bytes, bytes]]:
+    """`headers` as they may be shown and logged: without credentials."""
+    return [(name, b"[secret]" if name in SECRET_HEADERS else value) for name, value in headers]
+
+
+class _Shown:
+    """A `repr` that leaves out credentials and cuts long data."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        values = ((field.name, getattr(self, field.name)) for field in fields(self))  # type: ignore[arg-type]
+        return f"{type(self).__name__}({', '.join(f'{name}={_shown(name, value)}' for name, value in values)})"
+
+
+def _shown(name: str, value: object) -> str:
+    if name == "headers":
+        return repr(shown_headers(value))  # type: ignore[arg-type]
+    if isinstance(value, bytes) and len(value) > 64:
+        return f"{value[:64]!r}... ({len(value)} bytes)"
+    return repr(value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Up(_Shown):
+    """The connection is up and speaks `protocol`."""
+
+    told_as: ClassVar[str] = "gun_up"
+    connection: Connection
+    protocol: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Down(_Shown):
+    """
+    The connection is down; `reason` is None where it ended as HTTP meant it to (``connection: close``).
+
+    `killed_streams` did not end before the connection did; the server may have processed them. `unprocessed_streams` it
+    certainly did not process: they are safe to send again. No stream is in both.
+    """
+
+    told_as: ClassVar[str] = "gun_down"
+    connection: Connection
+    protocol: str
+    reason: GunError | None
+    killed_streams: tuple[Stream, ...]
+    unprocessed_streams: tuple[Stream, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Notify(_Shown):
+    """Something about the connection, of a `type` such as ``ping_ack`` or ``settings_changed``."""
+
+    told_as: ClassVar[str] = "gun_notify"
+    connection: Connection
+    type: str
+    info: object
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Error(_Shown):
+    """The end of `stream` by `reason`; with `stream` None, an error of the whole connection."""
+
+    told_as: ClassVar[str] = "gun_error"
+    fin: ClassVar[bool] = True
+    connection: Connection
+    stream: Stream | None
+    reason: GunError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Inform(_Shown):
+    """An interim (1xx) response; RFC 9110 section 15.2."""
+
+    told_as: ClassVar[str] = "gun_inform"
+    fin: ClassVar[bool] = False
+    stream: Stream
+    status: int
+    headers: Headers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Response(_Shown):
+    """The head of the final response; `reason` is HTTP/1.1's reason phrase, which means nothing."""
+
+    told_as: ClassVar[str] = "gun_response"
+    stream: Stream
+    fin: bool
+    status: int
+    headers: Headers
+    reason: bytes = b""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Data(_Shown):
+    """A piece of the response's content; the last may be empty."""
+
+    told_as: ClassVar[str] = "gun_data"
+    stream: Stream
+    fin: bool
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Trailers(_Shown):
+    """The trailer fields, which end the response; RFC 9110 section 6.5."""
+
+    told_as: ClassVar[str] = "gun_trailers"
+    fin: ClassVar[bool] = True
+    stream: Stream
+    headers: Headers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Upgrade(_Shown):
+    """The server switched to one of the `protocols` the request asked for; the stream's bytes are now that protocol's."""
+
+    told_as: ClassVar[str] = "gun_upgrade"
+    fin: ClassVar[bool] = False
+    stream: Stream
+    protocols: tuple[bytes, ...]
+    headers: Headers
+
+
+#: What a stream's receiver may be told.
+StreamEvent = Union[Inform, Response, Data, Trailers, Upgrade, Error]
+#: What an owner may be told.
+ConnectionEvent = Union[Up, Down, Notify, Error]
+Event = Union[StreamEvent, ConnectionEvent]

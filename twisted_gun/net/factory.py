@@ -1,0 +1,237 @@
+"""
+The life of a connection: dial, up, down, wait, dial again, until it is told to end or has tried often enough.
+
+Twisted's `ReconnectingClientFactory` keeps the time between two attempts; when, and how often, is decided here by Gun's rules
+(gun(3), `retry`). It knows neither streams nor receivers, only whoever `lives` it (`Living`).
+"""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from typing import Any, Protocol as Interface
+
+from twisted.internet.error import NotConnectingError
+from twisted.internet.interfaces import IAddress, IConnector
+from twisted.internet.protocol import ReconnectingClientFactory
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from twisted_gun.errors import ConnectFailed, GunError, ShuttingDown
+from twisted_gun.net.dial import connect_failure
+from twisted_gun.net.hop import Hop
+from twisted_gun.net.timer import Deadlines
+from twisted_gun.options import Options, RetryFunction
+
+__all__ = ["GunClientFactory", "Living", "backoff"]
+
+#: A server that accepts and closes at once would have us dial without a pause: after so many first retries within so many
+#: seconds, the next one waits like any other.
+_MOST_IMMEDIATE_RETRIES = 10
+_WITHIN_SECONDS = 10.0
+
+
+class Living(Interface):
+    """Whose life it is, and who is told of it; `destination` is where it dials, in words."""
+
+    destination: str
+
+    def make_hop(self) -> Hop:
+        """A new hop, about to be connected."""
+
+    def went_up(self, hop: Hop) -> None:
+        """The connection is up."""
+
+    def went_down(self, hop: Hop, reason: GunError | None) -> None:
+        """The connection that was up is down."""
+
+    def terminated(self, reason: GunError | None) -> None:
+        """No more will come; `reason` is None where that was asked for."""
+
+
+class GunClientFactory(ReconnectingClientFactory):
+    """
+    Dials, and dials again.
+
+    `maxRetries`, `delay`, `initialDelay`, `factor`, `jitter` and `maxDelay` mean what Twisted says; Gun's `retry` and `retry_timeout` set
+    them. The first retry is made at once, and all counts begin anew when the connection was up. A `retry_fun` decides instead.
+    """
+
+    noisy = False
+    factor = 1.0
+    jitter = 0.0
+
+    def __init__(self, living: Living, options: Options, deadlines: Deadlines, clock: Any) -> None:
+        self.maxRetries = options.retry
+        self.initialDelay = self.delay = options.retry_timeout
+        self.maxDelay = max(self.maxDelay, options.retry_timeout)
+        self.clock = clock
+        #: As Gun's: "not_connected", "connecting", "tls_handshake", "connected", "closing"; at the end "terminated".
+        self.state = "not_connected"
+        self.hop: Hop | None = None
+        self.last_failure: GunError | None = None
+        self._living = living
+        self._options = options
+        self._deadlines = deadlines
+        self._immediate: deque[float] = deque(maxlen=_MOST_IMMEDIATE_RETRIES)
+        self._ending: GunError | None = None  # why nothing is dialled any more
+
+    @property
+    def ending(self) -> bool:
+        """Whether the end was asked for."""
+        return self._ending is not None
+
+    # From above.
+
+    def shutdown(self) -> None:
+        """Let what is under way finish, then end."""
+        if self._ending is not None:
+            return
+        self._ending = ShuttingDown("the connection is being shut down")
+        hop = self.hop
+        if hop is not None and hop.running:
+            self.state = "closing"
+            hop.perform(hop.core.shutdown(self._deadlines.now()))
+        else:
+            self._stop()
+
+    def close(self) -> None:
+        """End now."""
+        self._ending = ShuttingDown("the connection was closed")
+        if self.state != "terminated":
+            self._stop()
+
+    def _stop(self) -> None:
+        self.state = "closing"
+        self.stopTrying()
+        if self.hop is not None:
+            self.hop.drop()
+        else:
+            self._terminate(None)
+
+    def _terminate(self, reason: GunError | None) -> None:
+        if self.state != "terminated":
+            self.state = "terminated"
+            self._deadlines.stop()
+            self._living.terminated(reason)
+
+    # From the connector.
+
+    def startedConnecting(self, connector: IConnector) -> None:
+        self.connector = connector
+        self.state = "connecting"
+
+    def buildProtocol(self, addr: IAddress | None) -> Hop | None:
+        if self._ending is not None:
+            return None
+        self.hop = self._living.make_hop()
+        self.state = "tls_handshake" if self._options.transport == "tls" else "connecting"
+        return self.hop
+
+    def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
+        self.hop = None
+        if self._ending is None:
+            self.last_failure = connect_failure(self._living.destination, reason)
+        self._next(connector)
+
+    def clientConnectionLost(self, connector: IConnector, unused_reason: Failure) -> None:
+        # The hop has said why.
+        self.hop = None
+        self._next(connector)
+
+    # From the hop.
+
+    def hop_up(self, hop: Hop) -> None:
+        """The hop's core runs: the counts begin anew."""
+        self.state = "connected"
+        self.last_failure = None
+        self.resetDelay()
+        self._living.went_up(hop)
+
+    def hop_lost(self, hop: Hop, was_up: bool, reason: GunError | None) -> None:
+        """The hop's transport is gone."""
+        self.last_failure = reason
+        if was_up:
+            self._living.went_down(hop, reason)
+
+    # Again.
+
+    def _next(self, connector: IConnector) -> None:
+        if self._ending is not None:
+            self._terminate(None)
+            return
+        self.state = "not_connected"
+        self.retry(connector)
+
+    def retry(self, connector: IConnector | None = None) -> None:
+        """Dial again after the delay that Gun's rules say, or end if there were enough attempts."""
+        left = None if self.maxRetries is None else self.maxRetries - self.retries
+        if left is not None and left <= 0:
+            self._give_up()
+            return
+        standing = self.delay
+        chosen = self._ask(left) if self._options.retry_fun is not None and left is not None else None
+        if chosen is not None and self.maxRetries is not None:
+            self.retries, self.delay = self.maxRetries - chosen[0] - 1, chosen[1]
+        elif self.retries == 0 and self._may_retry_at_once():
+            self.delay = 0.0
+        super().retry(connector)
+        if chosen is not None or self.delay == 0.0:
+            self.delay = standing
+
+    def _may_retry_at_once(self) -> bool:
+        now = self._deadlines.now()
+        full = len(self._immediate) == _MOST_IMMEDIATE_RETRIES
+        if full and now - self._immediate[0] < _WITHIN_SECONDS:
+            return False
+        self._immediate.append(now)
+        return True
+
+    def _ask(self, left: int) -> tuple[int, float] | None:
+        """What `retry_fun` decides: the retries left, and the seconds to wait; None if it cannot be used."""
+        decide = self._options.retry_fun
+        try:
+            answer = decide(left, self._options)  # type: ignore[misc]
+            retries, seconds = int(answer["retries"]), float(answer["timeout"])
+            if retries < 0 or not seconds >= 0:
+                raise ValueError(f"expected numbers >= 0, not {answer!r}")
+            return retries, seconds
+        except Exception:
+            _log.failure("retry_fun failed; retry and retry_timeout decide instead")
+            return None
+
+    def _give_up(self) -> None:
+        failure = self.last_failure
+        if isinstance(failure, GunError) and self.maxRetries == 0:
+            self._terminate(failure)
+            return
+        error = ConnectFailed(f"gave up after {self.retries} retries; the last attempt failed: {failure or 'it was closed'}", failure)
+        error.__cause__ = failure
+        self._terminate(error)
+
+    def stopTrying(self) -> None:
+        try:
+            super().stopTrying()
+        except NotConnectingError:  # there is an attempt no longer
+            pass
+
+
+def backoff(initial: float = 0.5, maximum: float = 60.0, jitter: bool = True) -> RetryFunction:
+    """
+    A `retry_fun` that never gives up, and waits longer each time.
+
+    The first delay is `initial` seconds, each further one twice the one before, up to `maximum`. With `jitter` each is a random part
+    of that, so that clients which lost the same server do not all come back at once. `retry` must be above 0.
+    """
+
+    def decide(left: int, options: Options) -> dict[str, Any]:
+        # Gun keeps the count and starts it anew at `retry`; counting up from there tells which attempt this is.
+        attempt = max(0, left - options.retry)
+        seconds = min(maximum, initial * 2.0 ** min(attempt, 64))
+        return {"retries": left + 1, "timeout": random.uniform(0.0, seconds) if jitter else seconds}
+
+    return decide
+
+
+_log = Logger()
+

@@ -1,0 +1,381 @@
+"""
+The one Twisted `Protocol`: it runs a core over a transport and does the core's steps in order.
+
+It knows no connection and no owner, only what stands above it (`Above`). Whether the transport is TCP, TLS, or a tunnel makes no
+difference to it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, final
+from typing import Protocol as Interface
+
+from twisted.internet.error import ConnectionAborted, ConnectionDone
+from twisted.internet.interfaces import IHandshakeListener, INegotiated, IPushProducer, ISSLTransport, ITCPTransport
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from twisted_gun.errors import ConnectionFailed, GunError, ShuttingDown, TimedOut
+from twisted_gun.events import StreamEvent
+from twisted_gun.net.straight import straight_write, unsent
+from twisted_gun.net.timer import Deadlines
+from twisted_gun.net.tls import tls_failure
+from twisted_gun.wire.core import Core
+from twisted_gun.wire.steps import (
+    Accepting,
+    Close,
+    Pause,
+    PauseUpload,
+    Resume,
+    ResumeUpload,
+    Steps,
+    StreamFailed,
+    TunnelClosed,
+    TunnelData,
+    Write,
+)
+
+__all__ = ["Above", "Hop", "HopOptions"]
+
+
+class Above(Interface):
+    """What stands above a hop, and is told."""
+
+    def up(self, hop: Hop) -> None:
+        """The hop's core runs."""
+
+    def accepting(self, hop: Hop) -> None:
+        """The hop's core takes new requests again."""
+
+    def tell(self, event: StreamEvent) -> None:
+        """Something happened to a stream."""
+
+    def stream_failed(self, stream: Any, reason: GunError) -> None:
+        """A stream has ended by `reason`."""
+
+    def tunnel_data(self, stream: Any, data: bytes) -> None:
+        """Bytes of whatever protocol the stream now carries."""
+
+    def tunnel_closed(self, stream: Any) -> None:
+        """The stream's bytes have come to their end."""
+
+    def upload_paused(self, stream: Any | None, paused: bool) -> None:
+        """Whether the content of a stream's request has to wait; with None, whether that of all has."""
+
+    def violated(self, reason: GunError) -> None:
+        """The connection is being given up because of `reason`."""
+
+    def lost(self, hop: Hop, reason: GunError | None) -> None:
+        """The transport is gone; `reason` is None where it ended in good order."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HopOptions:
+    """How long, in seconds, a hop waits for its transport, None for ever; and what it asks of a TCP socket."""
+
+    tls_handshake_timeout: float | None = 10.0
+    closing_timeout: float | None = 15.0
+    send_timeout: float | None = 15.0
+    nodelay: bool = True
+    keepalive: bool = True
+
+
+@implementer(IPushProducer, IHandshakeListener)
+class Hop(Protocol):
+    """
+    One core over one transport.
+
+    `choose` gives the core for what ALPN negotiated (None without TLS, or where the server does not speak ALPN); `confirm` looks at
+    the TLS transport once its handshake is done; both may raise `GunError`, which is then why the connection fails.
+    """
+
+    core: Core
+
+    def __init__(
+        self,
+        above: Above,
+        deadlines: Deadlines,
+        choose: Callable[[bytes | None], Core],
+        confirm: Callable[[Any], None] | None = None,
+        options: HopOptions | None = None,
+    ) -> None:
+        self._above = above
+        self._tell = above.tell
+        self._deadlines = deadlines
+        self._now = deadlines.now
+        self._choose = choose
+        self._confirm = confirm
+        self._options = options or HopOptions()
+        self._queue: deque[Any] = deque()
+        self._performing = False
+        self._out: list[bytes] = []
+        self._core_deadline: float | None = None
+        self._reason: GunError | None = None  # why we closed it
+        self._waiting_to_send: int | None = None
+        self.running = False  # between the start of the core and the end of the connection
+        self._closing = self._lost = self._producing = False
+
+    # From the transport.
+
+    def connectionMade(self) -> None:
+        transport: Any = self.transport
+        self._write = straight_write(transport)
+        if ITCPTransport.providedBy(transport):
+            transport.setTcpNoDelay(self._options.nodelay)
+            transport.setTcpKeepAlive(self._options.keepalive)
+        if not (INegotiated.providedBy(transport) or ISSLTransport.providedBy(transport)):
+            self._begin(None)
+        elif self._options.tls_handshake_timeout is not None:
+            self._after("tls", self._options.tls_handshake_timeout, self._handshake_timed_out)
+
+    def handshakeCompleted(self) -> None:
+        if self.running or self._closing:  # a renegotiation
+            return
+        self._deadlines.clear((self, "tls"))
+        transport: Any = self.transport
+        try:
+            if self._confirm is not None:
+                self._confirm(transport)
+        except GunError as error:
+            self._give_up(error)
+        else:
+            self._begin(transport.negotiatedProtocol)
+
+    @final  # so that a connector which watches the hop need not stand in the way of its data
+    def dataReceived(self, data: bytes) -> None:
+        if self.running:
+            self.perform(self.core.receive_data(data, self._now()))
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._lost = True
+        error, clean = why_lost(reason)
+        if self.running:
+            self._queue.extend(self.core.connection_lost(self._reason or error, clean))
+        # In good order only if that was our own intention: a peer that closes while nothing is under way is "closed" too.
+        end = self._reason if self._closing else error
+        self.perform([_Lost(end)])
+
+    # From above.
+
+    def perform(self, steps: Steps) -> None:
+        """
+        Do `steps`, after those that are being done already.
+
+        Whatever a receiver asks for while it is being told joins the queue: order holds, and the stack stays flat.
+        """
+        queue = self._queue
+        queue.extend(steps)
+        if self._performing:
+            return
+        self._performing = True
+        try:
+            while queue:
+                step = queue.popleft()
+                do = _DO.get(type(step))
+                if do is None:
+                    self._tell(step)
+                else:
+                    do(self, step)
+        finally:
+            self._performing = False
+        self._settle()
+
+    def drop(self) -> None:
+        """Abort the connection and tell no more of it but that it is lost."""
+        self.running = False
+        self._queue.clear()
+        self._out.clear()
+        if not self._closing:
+            self._stop_producing()
+            self._give_up(ShuttingDown("the connection was closed"))
+
+    # Steps.
+
+    def _write_step(self, step: Write) -> None:
+        self._out.append(step.data)
+
+    def _accepting(self, step: Accepting) -> None:
+        self._above.accepting(self)
+
+    def _pause(self, step: Pause) -> None:
+        if not self._closing and not self._lost:
+            self.transport.pauseProducing()  # type: ignore[union-attr]
+
+    def _resume(self, step: Resume) -> None:
+        if not self._closing and not self._lost:
+            self.transport.resumeProducing()  # type: ignore[union-attr]
+
+    def _pause_upload(self, step: PauseUpload) -> None:
+        self._above.upload_paused(step.stream, True)
+
+    def _resume_upload(self, step: ResumeUpload) -> None:
+        self._above.upload_paused(step.stream, False)
+
+    def _stream_failed(self, step: StreamFailed) -> None:
+        self._above.stream_failed(step.stream, step.reason)
+
+    def _tunnel_data(self, step: TunnelData) -> None:
+        self._above.tunnel_data(step.stream, step.data)
+
+    def _tunnel_closed(self, step: TunnelClosed) -> None:
+        self._above.tunnel_closed(step.stream)
+
+    def _close(self, step: Close) -> None:
+        if self._closing or self._lost:
+            return
+        self._closing = True
+        self.running = False
+        self._reason = step.reason
+        self._flush()
+        self._stop_producing()
+        if step.reason is not None:
+            self._above.violated(step.reason)
+            self._abort()
+            return
+        self.transport.loseConnection()  # type: ignore[union-attr]
+        if self._options.closing_timeout is not None:
+            self._after("closing", self._options.closing_timeout, self._abort)
+
+    def _gone(self, step: _Lost) -> None:
+        self.running = False
+        self._out.clear()
+        for key in ("tls", "closing", "write", "core"):
+            self._deadlines.clear((self, key))
+        self._above.lost(self, step.reason)
+
+    def _settle(self) -> None:
+        """The end of a turn: one write, and the timer as the core wants it."""
+        if self._out:
+            self._flush()
+        if self.running:
+            when = self.core.deadline()
+            if when != self._core_deadline:
+                self._core_deadline = when
+                if when is None:
+                    self._deadlines.clear((self, "core"))
+                else:
+                    self._deadlines.set_at((self, "core"), when, self._time_passed)
+
+    def _flush(self) -> None:
+        out = self._out
+        if out and not self._lost:
+            self._write(out[0] if len(out) == 1 else b"".join(out))
+        out.clear()
+
+    # The core's life.
+
+    def _begin(self, negotiated: bytes | None) -> None:
+        try:
+            self.core = self._choose(negotiated)
+        except GunError as error:
+            self._give_up(error)
+            return
+        self.running = self._producing = True
+        self.transport.registerProducer(self, True)  # type: ignore[union-attr]
+        self._performing = True  # what is asked for by those who hear of it waits for the core's own first words
+        try:
+            self._queue.extend(self.core.start(self._now()))
+            self._above.up(self)
+        finally:
+            self._performing = False
+        self.perform([])
+
+    def _give_up(self, reason: GunError) -> None:
+        self._closing = True
+        self._reason = reason
+        self._abort()
+
+    def _time_passed(self) -> None:
+        self._core_deadline = None
+        if self.running:
+            self.perform(self.core.time_passed(self._now()))
+
+    def _handshake_timed_out(self) -> None:
+        seconds = self._options.tls_handshake_timeout
+        self._give_up(TimedOut("tls", seconds, f"the TLS handshake took longer than {seconds} seconds"))
+
+    def _after(self, key: str, seconds: float, expired: Callable[[], None]) -> None:
+        self._deadlines.set((self, key), seconds, expired)
+
+    def _abort(self) -> None:
+        # A transport that is lost already may not like to be aborted; TLS raises AttributeError.
+        if not self._lost:
+            self.transport.abortConnection()  # type: ignore[union-attr]
+
+    # The transport's back-pressure: the hop is its one producer, and tells all who send.
+
+    def pauseProducing(self) -> None:
+        self._above.upload_paused(None, True)
+        self._watch_sending()
+
+    def resumeProducing(self) -> None:
+        self._deadlines.clear((self, "write"))
+        self._above.upload_paused(None, False)
+
+    def stopProducing(self) -> None:
+        """The transport is lost; `connectionLost` says the rest."""
+        self._producing = False
+
+    def _stop_producing(self) -> None:
+        if self._producing:
+            self._producing = False
+            self.transport.unregisterProducer()  # type: ignore[union-attr]
+
+    def _watch_sending(self) -> None:
+        """Abort a connection whose peer takes nothing for `send_timeout`; a slow peer is not a dead one."""
+        if self._options.send_timeout is not None:
+            self._waiting_to_send = unsent(self.transport)
+            self._after("write", self._options.send_timeout, self._sending_stalled)
+
+    def _sending_stalled(self) -> None:
+        waiting = unsent(self.transport)
+        if waiting is not None and self._waiting_to_send is not None and waiting < self._waiting_to_send:
+            self._watch_sending()
+            return
+        reason = TimedOut("write", self._options.send_timeout, "the peer took none of what was sent for send_timeout seconds")
+        if self.running:
+            self._queue.extend(self.core.connection_lost(reason, clean=False))
+        self.perform([Close(reason)])
+
+
+@dataclass(frozen=True, slots=True)
+class _Lost:
+    """The last step: the transport is gone."""
+
+    reason: GunError | None
+
+
+_DO: dict[type, Callable[[Any, Any], None]] = {
+    Write: Hop._write_step,
+    Close: Hop._close,
+    Accepting: Hop._accepting,
+    Pause: Hop._pause,
+    Resume: Hop._resume,
+    PauseUpload: Hop._pause_upload,
+    ResumeUpload: Hop._resume_upload,
+    StreamFailed: Hop._stream_failed,
+    TunnelData: Hop._tunnel_data,
+    TunnelClosed: Hop._tunnel_closed,
+    _Lost: Hop._gone,
+}
+
+
+def why_lost(failure: Failure) -> tuple[GunError, bool]:
+    """The end of a transport in our terms, and whether the peer itself said that it was the end."""
+    value = failure.value
+    if isinstance(value, GunError):
+        return value, False
+    tls = tls_failure(failure)
+    if tls is not None:
+        return tls, False
+    if failure.check(ConnectionDone):
+        return ConnectionFailed("the peer closed the connection"), True
+    if failure.check(ConnectionAborted):
+        return ConnectionFailed("the connection was aborted"), False
+    error = ConnectionFailed(f"the connection was lost: {value}")
+    error.__cause__ = value
+    return error, False

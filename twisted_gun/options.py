@@ -1,0 +1,294 @@
+"""
+The options of a connection: frozen values that check themselves when made.
+
+Names, meanings and defaults are Gun's (manual page gun(3)), but times are in seconds and None means no limit; where our default
+differs it is because Gun waits without end. A bad value raises `OptionError`, which names the option and what was expected.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, ClassVar, TypeVar
+
+from twisted_gun.errors import OptionError
+
+__all__ = ["HttpOptions", "Options", "RetryFunction", "TcpOptions", "TlsOptions"]
+
+#: Called before each retry with the retries left and the options; gives ``{"retries": left, "timeout": seconds}``.
+RetryFunction = Callable[[int, "Options"], Mapping[str, Any]]
+
+_Value = TypeVar("_Value")
+
+
+def _check(owner: object, name: str, allowed: bool, expected: str) -> None:
+    if not allowed:
+        raise OptionError(f"{getattr(owner, 'prefix', '')}{name}", expected, getattr(owner, name))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and value == value
+
+
+def _check_seconds(owner: object, *names: str, zero: bool = True) -> None:
+    for name in names:
+        value = getattr(owner, name)
+        allowed = value is None or (_is_number(value) and (value >= 0 if zero else value > 0))
+        _check(owner, name, allowed, f"seconds, a number {'>= 0' if zero else '> 0'}, or None for no limit")
+
+
+def _check_counts(owner: object, *names: str, least: int = 1, optional: bool = False) -> None:
+    for name in names:
+        value = getattr(owner, name)
+        allowed = (optional and value is None) or (type(value) is int and value >= least)
+        _check(owner, name, allowed, f"a whole number >= {least}{', or None for no limit' if optional else ''}")
+
+
+def _check_bools(owner: object, *names: str) -> None:
+    for name in names:
+        _check(owner, name, isinstance(getattr(owner, name), bool), "True or False")
+
+
+def _check_callable(owner: object, *names: str) -> None:
+    for name in names:
+        value = getattr(owner, name)
+        _check(owner, name, value is None or callable(value), "a callable, or None")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpOptions:
+    """
+    Options of HTTP/1.1 (``http_opts``). Times in seconds, sizes in bytes.
+
+    `keepalive` sends an empty line when nothing was sent or received for so long. `flow` is how many data events a stream may
+    be told before `update_flow`. `transform_header_name` is given each header name (lower-case bytes) before it is sent.
+    `header_timeout` runs from the first byte of a response's head to its last, `response_timeout` from the end of the request to
+    the first byte of the response, `idle_timeout` between two pieces of a response's content. The `max_` options bound what a
+    peer may send; beyond them the connection fails with `LimitReached`. `max_cancelled_size` is how much of a cancelled
+    response is read for nothing before the connection is rather closed. `max_waiting` is how many requests may be under way.
+    """
+
+    prefix: ClassVar[str] = "http_opts."
+
+    closing_timeout: float | None = 15.0
+    flow: int | None = None
+    header_timeout: float | None = 30.0
+    idle_timeout: float | None = None
+    keepalive: float | None = None
+    max_cancelled_size: int = 64 * 1024
+    max_chunk_extension_size: int = 256
+    max_header_block_size: int = 64 * 1024
+    max_header_count: int = 256
+    max_informational: int = 16
+    max_informational_size: int = 64 * 1024
+    max_status_line_size: int = 8 * 1024
+    max_trailer_block_size: int = 8 * 1024
+    max_trailer_count: int = 64
+    response_timeout: float | None = None
+    transform_header_name: Callable[[bytes], bytes] | None = None
+    version: str = "HTTP/1.1"
+
+    def __post_init__(self) -> None:
+        _check_seconds(self, "closing_timeout", "keepalive", "header_timeout", "response_timeout", "idle_timeout", zero=False)
+        _check_counts(self, "flow", optional=True)
+        _check_counts(self, *(field.name for field in fields(self) if field.name.startswith("max_")))
+        _check_callable(self, "transform_header_name")
+        _check(self, "version", self.version in ("HTTP/1.1", "HTTP/1.0"), "'HTTP/1.1' or 'HTTP/1.0'")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TcpOptions:
+    """
+    Options of the socket (``tcp_opts``).
+
+    `send_timeout` is how long, in seconds, the peer may take none of what waits to be sent before the connection is aborted.
+    `bind_address` is the local address, a (host, port) pair with port 0 for any.
+    """
+
+    prefix: ClassVar[str] = "tcp_opts."
+
+    bind_address: tuple[str, int] | None = None
+    keepalive: bool = True
+    nodelay: bool = True
+    send_timeout: float | None = 15.0
+
+    def __post_init__(self) -> None:
+        bind = self.bind_address
+        pair = isinstance(bind, (tuple, list)) and len(bind) == 2 and isinstance(bind[0], str) and type(bind[1]) is int
+        _check(self, "bind_address", bind is None or pair, "a (host, port) pair, or None")
+        _check_bools(self, "keepalive", "nodelay")
+        _check_seconds(self, "send_timeout", zero=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TlsOptions:
+    """
+    Options of TLS (``tls_opts``).
+
+    `trust_root` is the path of a PEM file or of a folder of them, or an `IOpenSSLTrustRoot`; None takes the system's.
+    `client_certificate` is the path of a PEM file with certificate, chain and key, or a `PrivateCertificate`. `server_name` is sent
+    as SNI and is the name the certificate must hold, where that is not the host dialled. `verify=False` accepts any certificate.
+    `pins` are SHA-256 digests of the public key (SPKI), hexadecimal, base64 or bytes: one must match, in addition to all else.
+    `minimum` is the lowest version spoken, "1.2" or "1.3". `ciphers` is an OpenSSL cipher list. `keylog` is the path of a file that
+    gets the session keys, for debugging.
+    """
+
+    prefix: ClassVar[str] = "tls_opts."
+
+    ciphers: str | None = None
+    client_certificate: Any = None
+    keylog: str | None = None
+    minimum: str = "1.2"
+    pins: tuple[bytes, ...] = ()
+    server_name: str | None = None
+    trust_root: Any = None
+    verify: bool = True
+
+    def __post_init__(self) -> None:
+        _check(self, "ciphers", self.ciphers is None or isinstance(self.ciphers, str), "an OpenSSL cipher list, or None")
+        _check(self, "keylog", self.keylog is None or isinstance(self.keylog, str), "the path of a file, or None")
+        _check(self, "minimum", self.minimum in ("1.2", "1.3"), "'1.2' or '1.3'")
+        name = self.server_name
+        _check(self, "server_name", name is None or (isinstance(name, str) and name != ""), "a host name, or None")
+        _check_bools(self, "verify")
+        single = isinstance(self.pins, (str, bytes)) or not isinstance(self.pins, Iterable)
+        _check(self, "pins", not single, "a list of SHA-256 digests: 32 bytes, 64 hexadecimal digits or base64")
+        object.__setattr__(self, "pins", tuple(_digest(self, pin) for pin in self.pins))
+
+
+def _digest(owner: object, pin: object) -> bytes:
+    """The 32 bytes of a SHA-256 digest given as bytes, hexadecimal or base64."""
+    if isinstance(pin, bytes) and len(pin) == 32:
+        return pin
+    if isinstance(pin, str):
+        try:
+            digest = bytes.fromhex(pin) if len(pin) == 64 else base64.b64decode(pin.removeprefix("sha256//"), validate=True)
+        except ValueError:
+            digest = b""
+        if len(digest) == 32:
+            return digest
+    raise OptionError("tls_opts.pins", "SHA-256 digests: 32 bytes, 64 hexadecimal digits or base64", pin)
+
+
+_NESTED: dict[str, type[Any]] = {"http_opts": HttpOptions, "tcp_opts": TcpOptions, "tls_opts": TlsOptions}
+
+#: What Gun has and this version has not yet, so that asking for it says so.
+_NOT_YET = frozenset({"cookie_store", "event_handler", "http2_opts", "proxy", "raw_opts", "socks_opts", "ws_opts"})
+
+_PROTOCOLS = ("http", "http2", "raw", "socks")
+_ALPN = {"http": b"http/1.1", "http2": b"h2"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """
+    The options of a connection. Times in seconds; None means no limit. See Gun's manual, gun(3).
+
+    `connect_timeout`, `domain_lookup_timeout` and `tls_handshake_timeout` bound one step each. `protocols` lists what may be spoken,
+    best first: one over TCP; over TLS the list is offered by ALPN. `retry` is how many more attempts follow a failed one or a
+    lost connection: the first at once, the others every `retry_timeout`; `retry_fun(retries, options)` decides instead, giving
+    ``{"retries": left, "timeout": seconds}``. `max_waiting` is how many requests may wait for the connection to be up.
+    `transport` is "tcp" or "tls" ("ssl" is the same); None is "tls" on port 443 and "tcp" elsewhere. `endpoint` is any
+    `IStreamClientEndpoint` to dial instead of host and port. `supervise` is accepted for Gun's sake: there is no supervisor here.
+    `trace` logs what happens to the connection.
+    """
+
+    connect_timeout: float | None = 10.0
+    domain_lookup_timeout: float | None = 5.0
+    endpoint: Any = None
+    http_opts: HttpOptions = field(default_factory=HttpOptions)
+    max_waiting: int = 1000
+    protocols: tuple[Any, ...] | None = None
+    retry: int = 5
+    retry_fun: RetryFunction | None = None
+    retry_timeout: float = 5.0
+    supervise: bool = True
+    tcp_opts: TcpOptions = field(default_factory=TcpOptions)
+    tls_handshake_timeout: float | None = 10.0
+    tls_opts: TlsOptions = field(default_factory=TlsOptions)
+    trace: bool = False
+    transport: str | None = None
+
+    def __post_init__(self) -> None:
+        _check_seconds(self, "connect_timeout", "domain_lookup_timeout", "tls_handshake_timeout")
+        _check(self, "retry_timeout", _is_number(self.retry_timeout) and self.retry_timeout >= 0, "seconds, a number >= 0")
+        _check_counts(self, "retry", least=0)
+        _check_counts(self, "max_waiting")
+        _check_callable(self, "retry_fun")
+        _check_bools(self, "supervise", "trace")
+        _check(self, "transport", self.transport in (None, "tcp", "tls", "ssl"), "'tcp' or 'tls'; HTTP/3 (quic) is not spoken here")
+        connects = self.endpoint is None or callable(getattr(self.endpoint, "connect", None))
+        _check(self, "endpoint", connects, "an IStreamClientEndpoint, or None")
+        for name, kind in _NESTED.items():
+            object.__setattr__(self, name, _nested(name, kind, getattr(self, name)))
+        if self.protocols is not None:
+            object.__setattr__(self, "protocols", _protocols(self.protocols))
+
+    def settled(self, port: int) -> Options:
+        """These options with everything decided that depends on `port`; raises `OptionError` where that does not fit together."""
+        transport = "tls" if self.transport in ("tls", "ssl") or (self.transport is None and port == 443) else "tcp"
+        protocols = self.protocols or (("http", self.http_opts),)
+        if transport == "tcp" and len(protocols) != 1:
+            raise OptionError("protocols", "exactly one protocol where the transport is tcp", self.protocols)
+        names = [name for name, _ in protocols]
+        if "http" not in names:
+            raise OptionError("protocols", "'http' among them: this version speaks no other protocol yet", names)
+        if any(name in ("raw", "socks") for name in names):
+            raise OptionError("protocols", "'http', or ['http2', 'http'] over TLS", names)
+        return replace(self, transport=transport, protocols=protocols)
+
+    @property
+    def alpn(self) -> tuple[bytes, ...]:
+        """What ALPN (RFC 7301) offers, in the order of `protocols`."""
+        return tuple(_ALPN[name] for name, _ in self.protocols or () if name in _ALPN)
+
+
+def make_options(options: Options | None, keywords: Mapping[str, Any], port: int) -> Options:
+    """Options from an `Options`, changed by `keywords`; raises `OptionError` for a name or a value that cannot be used."""
+    if options is not None and not isinstance(options, Options):
+        raise OptionError("options", "a twisted_gun.Options, or None", options)
+    known = {option.name for option in fields(Options)}
+    changes = _without_alias(options, keywords, port)
+    for name, value in changes.items():
+        if name in _NOT_YET:
+            raise OptionError(name, "to be left out: this version does not have it yet", value)
+        if name not in known:
+            raise OptionError(name, f"one of the options {', '.join(sorted(known))}", value)
+    return replace(options or Options(), **changes)
+
+
+def _without_alias(options: Options | None, keywords: Mapping[str, Any], port: int) -> dict[str, Any]:
+    """`keywords` with ``transport_opts``, Gun 1's name, put where it belongs."""
+    changes = dict(keywords)
+    if "transport_opts" in changes:
+        transport = changes.get("transport") or (options and options.transport) or ("tls" if port == 443 else "tcp")
+        name = "tls_opts" if transport in ("tls", "ssl") else "tcp_opts"
+        if name in changes:
+            raise OptionError("transport_opts", f"to be left out where {name} is given", changes["transport_opts"])
+        changes[name] = changes.pop("transport_opts")
+    return changes
+
+
+def _nested(name: str, kind: type[_Value], value: object) -> _Value:
+    if isinstance(value, kind):
+        return value
+    if not isinstance(value, Mapping):
+        raise OptionError(name, f"a dict or a {kind.__name__}", value)
+    known = {option.name for option in fields(kind)}  # type: ignore[arg-type]
+    for key in value:
+        if key not in known:
+            raise OptionError(f"{name}.{key}", f"one of the options {', '.join(sorted(known))}", value[key])
+    return kind(**value)
+
+
+def _protocols(value: object) -> tuple[tuple[str, Any], ...]:
+    """The list as (name, options) pairs; a protocol's own options replace those of the connection, as Gun does."""
+    expected = "a list of 'http', 'http2', 'raw', 'socks' or (name, options) pairs, none twice"
+    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
+        raise OptionError("protocols", expected, value)
+    pairs = tuple((entry, None) if isinstance(entry, str) else tuple(entry) for entry in value)
+    names = [pair[0] for pair in pairs if len(pair) == 2]
+    if not pairs or len(names) != len(pairs) or len(set(names)) != len(names) or not set(names) <= set(_PROTOCOLS):
+        raise OptionError("protocols", expected, value)
+    return tuple((name, _nested("http_opts", HttpOptions, own) if name == "http" and own is not None else own) for name, own in pairs)

@@ -1,0 +1,323 @@
+"""
+A stream: Gun's StreamRef and what one does with it.
+
+It knows its connection, which carries what it sends, and its receiver or mailbox, which is told what comes. How much of a
+request's content may still be sent, and whether it has to wait, is decided here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Union
+
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.interfaces import IConsumer
+from twisted.python.failure import Failure
+from twisted.web.iweb import UNKNOWN_LENGTH, IBodyProducer
+from zope.interface import implementer
+
+from twisted_gun.errors import BadState, InvalidRequest, StreamError
+from twisted_gun.events import Data, Error, Event, Headers, Response, Trailers, Upgrade
+from twisted_gun.receivers import Mailbox
+
+if TYPE_CHECKING:
+    from twisted_gun.connection import Connection
+
+__all__ = ["Body", "Stream", "StreamInfo", "content"]
+
+#: What may be given as the content of a request.
+Body = Union[bytes, Iterable[bytes], "IBodyProducer"]
+
+# Why the content of a request has to wait: its turn has not come; the core says so; the transport says so.
+PENDING, CORE, TRANSPORT = 1, 2, 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamInfo:
+    """A stream's `method`, who is told of it, and its `state`: "waiting" for its connection, or "running"."""
+
+    stream: Stream
+    reply_to: object
+    method: bytes
+    state: str
+
+
+@implementer(IConsumer)
+class Stream:
+    """
+    One request and what comes of it.
+
+    Without a `reply_to` its events are kept until they are awaited or iterated over; unread ones hold the peer back. With one they
+    go there, and awaiting raises `BadState`. Timeouts are in seconds, None for no limit; they fail with `TimedOut`, and like
+    cancelling they only stop the waiting. A stream is also an `IConsumer`: a Twisted producer can be registered with it.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_blocked",
+        "_body",
+        "_left",
+        "_mailbox",
+        "_method",
+        "_open",
+        "_producer",
+        "_pulling",
+        "_queued",
+        "_receiver",
+        "connection",
+        "ended",
+    )
+
+    def __init__(self, connection: Connection, method: bytes, receiver: Any) -> None:
+        #: The `Connection` this stream belongs to.
+        self.connection = connection
+        #: Whether nothing more will be told: it has ended, by its last event, an error, or `cancel`.
+        self.ended = False
+        self._method = method
+        self._receiver = receiver
+        self._mailbox = Mailbox(connection._deadlines, self._hold) if receiver is None else None
+        self._open = False  # whether `data` may be called
+        self._left: int | None = None  # bytes of content that the caller promised and has not given
+        self._queued: list[tuple[bytes, bool]] | None = None
+        self._body: Any = None  # the IBodyProducer
+        self._producer: Any = None
+        self._pulling = False
+        self._blocked = 0
+
+    def __repr__(self) -> str:
+        return f"<Stream {self._method.decode()} {id(self):#x}{' ended' if self.ended else ''}>"
+
+    @property
+    def tunnel(self) -> None:
+        """The tunnel the stream travels in, None for the connection itself."""
+        return None
+
+    @property
+    def trailers(self) -> Headers:
+        """The trailer fields, after `await_body`; empty where there were none."""
+        return self._own_mailbox().trailers
+
+    # Awaiting.
+
+    def await_event(self, timeout: float | None = 5.0) -> Deferred[Event]:
+        """Whatever comes next; an `Error` fails the Deferred with its reason."""
+        return self._own_mailbox().await_event(timeout)
+
+    def await_response(self, timeout: float | None = 5.0) -> Deferred[Response]:
+        """The head of the final response; interim (1xx) ones are passed over."""
+        return self._own_mailbox().await_response(timeout)
+
+    def await_body(self, timeout: float | None = 5.0) -> Deferred[bytes]:
+        """The rest of the content, as bytes; the `timeout` is for each piece of it. Then `trailers` are there too."""
+        return self._own_mailbox().await_body(timeout)
+
+    def await_upgrade(self, timeout: float | None = 5.0) -> Deferred[Upgrade]:
+        """The switch to the protocol asked for; any other response fails with `UpgradeRefused`, which carries it."""
+        return self._own_mailbox().await_upgrade(timeout)
+
+    def __aiter__(self) -> Stream:
+        return self
+
+    async def __anext__(self) -> Event:
+        mailbox = self._own_mailbox()
+        if mailbox.at_end:
+            raise StopAsyncIteration
+        event = mailbox.next_event() or await mailbox.await_event(None)
+        if type(event) is Error:
+            raise event.reason
+        return event
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        """The content, piece by piece: ``async for chunk in stream.chunks()``; then `trailers` are there too."""
+        return _Chunks(self._own_mailbox(), self)
+
+    def flush(self) -> None:
+        """Drop the events that nobody has read yet."""
+        self._own_mailbox().flush()
+
+    def _own_mailbox(self) -> Mailbox:
+        if self._mailbox is None:
+            raise BadState("the events of this stream go to its reply_to; nothing can be awaited here")
+        return self._mailbox
+
+    # Sending.
+
+    def data(self, data: bytes | Iterable[bytes], fin: bool = False) -> None:
+        """
+        Send a piece of the request's content, or, after an upgrade, of whatever was upgraded to; `fin` ends it.
+
+        Empty data is sent only where it ends the content. Raises `BadState` where no content may be sent (any more), and
+        `InvalidRequest` where there is more, or at `fin` less, than the Content-Length said.
+        """
+        data = content(data)
+        if not self._open:
+            raise BadState("The stream has already been closed." if not self.ended else "The stream cannot be found.")
+        if self._left is not None:
+            if len(data) > self._left or (fin and len(data) < self._left):
+                raise InvalidRequest(f"data: content-length leaves {self._left} bytes, not {len(data)}{' at the end' if fin else ''}")
+            self._left -= len(data)
+        if fin:
+            self._open = False
+        if not data and not fin:
+            return
+        if self._queued is not None:
+            self._queued.append((data, fin))
+        else:
+            self.connection._data(self, data, fin)
+
+    def update_flow(self, increment: int) -> None:
+        """Allow `increment` more data events; without effect where no `flow` was given."""
+        if type(increment) is not int or increment < 1:
+            raise InvalidRequest(f"update_flow: expected a whole number >= 1, not {increment!r}")
+        if not self.ended:
+            self.connection._update_flow(self, increment)
+
+    def cancel(self) -> None:
+        """
+        Tell no more of this stream.
+
+        HTTP/1.1 cannot cancel a request: the rest of its response is read for nothing, or, where that is too much
+        (``http_opts.max_cancelled_size``), the connection is closed and made anew.
+        """
+        if not self.ended:
+            self.connection._cancel(self)
+
+    def info(self) -> StreamInfo | None:
+        """What there is to know of the stream; None when it has ended."""
+        if self.ended:
+            return None
+        state = "waiting" if self._blocked & PENDING else "running"
+        return StreamInfo(stream=self, reply_to=self._receiver, method=self._method, state=state)
+
+    # IConsumer.
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        """Let `producer` write the content; it is paused when the peer does not take it. `data` with `fin` ends it."""
+        if self._producer is not None:
+            raise RuntimeError(f"{self!r} has a producer already")
+        if not self._open:
+            producer.stopProducing()
+            return
+        self._producer, self._pulling = producer, not streaming
+        if self._blocked and streaming:
+            producer.pauseProducing()
+        elif not streaming:
+            self._pull_soon()
+
+    def unregisterProducer(self) -> None:
+        """The producer has written all it will."""
+        self._producer = None
+
+    def write(self, data: bytes) -> None:
+        """As `data`, but what comes after the stream's end is dropped, as every Twisted transport does."""
+        if self._open:
+            self.data(data)
+
+    # For the connection.
+
+    def _carry_body(self, body: Any, length: int | None) -> None:
+        """Content will follow, of `length` bytes if that is known, from `body` if that is a producer."""
+        self._open = True
+        self._left = length
+        self._body = body
+        self._blocked = PENDING
+
+    def _block(self, why: int, blocked: bool) -> None:
+        before, self._blocked = self._blocked, (self._blocked | why if blocked else self._blocked & ~why)
+        if bool(before) is bool(self._blocked) or self.ended:
+            return
+        if self._body is not None and not self._blocked:
+            self._start_body()
+        elif self._producer is not None:
+            if self._pulling:
+                self._pull_soon()
+            else:
+                self._producer.pauseProducing() if blocked else self._producer.resumeProducing()
+
+    def _start_body(self) -> None:
+        body, self._body = self._body, None
+        self._producer, self._pulling = body, False
+        maybeDeferred(body.startProducing, self).addCallbacks(self._body_done, self._body_failed)
+
+    def _body_done(self, _: object) -> None:
+        self._producer = None
+        if self._open:
+            try:
+                self.data(b"", fin=True)
+            except InvalidRequest:
+                self._body_failed(Failure())
+
+    def _body_failed(self, failure: Failure) -> None:
+        self._producer = None
+        if not self.ended:
+            error = StreamError(f"the producer of the request's content failed: {failure.value}; the request was given up")
+            error.__cause__ = failure.value
+            self.connection._fail_stream(self, error)
+
+    def _pull_soon(self) -> None:
+        # One piece a turn, or a fast peer would keep the reactor from everything else.
+        self.connection._deadlines.set((self, "pull"), 0.0, self._pull)
+
+    def _pull(self) -> None:
+        if self._producer is not None and self._pulling and not self._blocked:
+            self._producer.resumeProducing()
+            if self._producer is not None:
+                self._pull_soon()
+
+    def _upgraded(self) -> None:
+        self._open, self._left = True, None
+
+    def _end(self) -> None:
+        """Nothing more will be told, and nothing more may be sent."""
+        self.ended = True
+        self._open = False
+        self._queued = self._body = None
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            producer.stopProducing()
+
+    def _hold(self, held: bool) -> None:
+        self.connection._hold(self, held)
+
+
+class _Chunks:
+    """The pieces of a stream's content. No generator: nobody would close it where Twisted runs the coroutine."""
+
+    def __init__(self, mailbox: Mailbox, stream: Stream) -> None:
+        self._mailbox = mailbox
+        self._stream = stream
+
+    def __aiter__(self) -> _Chunks:
+        return self
+
+    async def __anext__(self) -> bytes:
+        async for event in self._stream:
+            if type(event) is Data and event.data:
+                return event.data
+            if type(event) is Trailers:
+                self._mailbox.trailers = event.headers
+        raise StopAsyncIteration
+
+
+def content(data: object) -> bytes:
+    """`data`, bytes or an iterable of bytes, as bytes; raises `InvalidRequest`."""
+    if isinstance(data, bytes):
+        return data
+    if isinstance(data, (bytearray, memoryview)):
+        return bytes(data)
+    if isinstance(data, Iterable) and not isinstance(data, str):
+        pieces = list(data)
+        if all(isinstance(piece, bytes) for piece in pieces):
+            return b"".join(pieces)
+    raise InvalidRequest(f"data: expected bytes or a list of bytes, not {type(data).__name__}")
+
+
+def producer_length(body: Any) -> int | None:
+    """The length in bytes that an `IBodyProducer` says it has, None where it does not know."""
+    length = body.length
+    if length is UNKNOWN_LENGTH:
+        return None
+    if type(length) is not int or length < 0:
+        raise InvalidRequest(f"body: expected an IBodyProducer whose length is a number of bytes or UNKNOWN_LENGTH, not {length!r}")
+    return length

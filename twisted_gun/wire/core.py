@@ -1,0 +1,156 @@
+"""
+What every core fills, and the byte reader they share.
+
+A core is one protocol on one connection, without a socket and without a clock: it is told bytes, requests and the time (in
+seconds, from any fixed point), and answers with steps. To a core a stream is a key it never looks into.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from twisted_gun.errors import GunError
+from twisted_gun.wire.steps import Steps
+
+__all__ = ["Core", "Losses", "Reader", "Request"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """
+    A request, checked and converted once, at the border.
+
+    `headers` have lower-case names. `body` is the whole content, or None where it follows by `Core.data`; then `length` is its
+    size in bytes if the caller gave it. `flow` is how many data events may be told before more is asked for.
+    """
+
+    method: bytes
+    target: bytes
+    authority: bytes
+    headers: tuple[tuple[bytes, bytes], ...]
+    body: bytes | None
+    length: int | None = None
+    flow: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Losses:
+    """
+    The streams that ended with their connection.
+
+    The server may have processed the `killed`; the `unprocessed` it certainly did not.
+    """
+
+    killed: tuple[object, ...]
+    unprocessed: tuple[object, ...]
+
+
+class Core(Protocol):
+    """One protocol on one connection."""
+
+    #: Gun's name of the protocol: "http", "http2", "raw", "socks".
+    name: str
+
+    @property
+    def accepting(self) -> bool:
+        """Whether a new request may be given to this connection."""
+
+    def start(self, now: float) -> Steps:
+        """The connection is there."""
+
+    def receive_data(self, data: bytes, now: float) -> Steps:
+        """`data` has arrived; it may be cut anywhere."""
+
+    def connection_lost(self, reason: GunError, clean: bool) -> Steps:
+        """No more will come. `clean` is False where the peer did not say so itself: a reset, or TLS without close_notify."""
+
+    def losses(self) -> Losses:
+        """The streams that ended with the connection; to be asked after it was lost."""
+
+    def request(self, stream: object, request: Request, now: float) -> Steps:
+        """Send `request`, whose answer is to be told to `stream`."""
+
+    def data(self, stream: object, data: bytes, fin: bool, now: float) -> Steps:
+        """Send a piece of the content of the request of `stream`; `fin` ends it."""
+
+    def cancel(self, stream: object, now: float, drain: bool = False) -> Steps:
+        """Tell no more of `stream`; with `drain`, the connection is not closed merely to be spared the rest of its response."""
+
+    def update_flow(self, stream: object, increment: int, now: float) -> Steps:
+        """Allow `increment` more data events for `stream`."""
+
+    def hold(self, stream: object, held: bool, now: float) -> Steps:
+        """Hold the peer back, or no longer, as long as `stream` has more than it can use."""
+
+    def shutdown(self, now: float) -> Steps:
+        """Let what is under way finish, take nothing new, then close."""
+
+    def deadline(self) -> float | None:
+        """When `time_passed` wants to be called next; None for never."""
+
+    def time_passed(self, now: float) -> Steps:
+        """It is `now`, and a deadline may have passed."""
+
+
+class Reader:
+    """
+    The bytes that have arrived and were not yet understood.
+
+    Costs are linear in the bytes fed, however they are cut: a search for a mark goes on where the last one ended.
+    """
+
+    __slots__ = ("_bytes", "_at", "_searched")
+
+    def __init__(self) -> None:
+        self._bytes: bytes | bytearray = b""
+        self._at = 0
+        self._searched = 0
+
+    def __len__(self) -> int:
+        return len(self._bytes) - self._at
+
+    def feed(self, data: bytes) -> None:
+        """Add `data`. Where nothing waits it is kept as it is, not copied."""
+        if self._at == len(self._bytes):
+            self._bytes, self._at, self._searched = data, 0, 0
+            return
+        if type(self._bytes) is bytes:
+            self._bytes = bytearray(self._bytes[self._at :])
+            self._searched = max(0, self._searched - self._at)
+            self._at = 0
+        self._bytes += data
+
+    def until(self, mark: bytes, limit: int) -> bytes | None:
+        """
+        The bytes up to and including `mark`, which are then gone; None where it has not arrived.
+
+        Raises `OverflowError` as soon as more than `limit` bytes, the mark included, would be needed.
+        """
+        found = self._bytes.find(mark, max(self._at, self._searched))
+        if found < 0:
+            self._searched = max(self._at, len(self._bytes) - len(mark) + 1)
+            if len(self) >= limit:
+                raise OverflowError
+            return None
+        end = found + len(mark)
+        if end - self._at > limit:
+            raise OverflowError
+        return self._take(end)
+
+    def take(self, most: int) -> bytes:
+        """Up to `most` bytes, which are then gone."""
+        return self._take(min(self._at + most, len(self._bytes)))
+
+    def peek(self, count: int, skip: int = 0) -> bytes:
+        """The bytes from `skip` up to `count`, as far as they are there; they stay."""
+        return bytes(self._bytes[self._at + skip : self._at + count])
+
+    def _take(self, end: int) -> bytes:
+        whole = self._at == 0 and end == len(self._bytes)
+        taken = bytes(self._bytes if whole else self._bytes[self._at : end])
+        if end == len(self._bytes):
+            self._bytes, self._at, self._searched = b"", 0, 0
+        else:
+            self._at = self._searched = end
+        return taken

@@ -1,0 +1,619 @@
+"""
+HTTP/1.1 and HTTP/1.0 (RFC 9112), the client's side, pipelined.
+
+Responses belong to requests in their order, so the core is a queue of exchanges: the first is being answered, the last may
+still be sending its content. It is strict where leniency has hurt others (line ends, lengths, chunk sizes), and bounded
+everywhere. How a response's head is read and what it says of the content is in `wire/response.py`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from twisted_gun.errors import (
+    GunError,
+    LimitReached,
+    ProtocolViolation,
+    ShuttingDown,
+    StreamClosed,
+    StreamRefused,
+    TimedOut,
+    Truncated,
+)
+from twisted_gun.events import Data, Headers, Inform, Response, Trailers, Upgrade
+from twisted_gun.options import HttpOptions
+from twisted_gun.wire.core import Losses, Reader, Request
+from twisted_gun.wire.exchange import Exchange, encode_content, encode_head
+from twisted_gun.wire.response import (
+    Head,
+    check_partial_head,
+    check_partial_line,
+    chunk_size,
+    content_of,
+    fields,
+    parse_head,
+    switched_protocol,
+)
+from twisted_gun.wire.steps import (
+    Accepting,
+    Close,
+    Pause,
+    PauseUpload,
+    Resume,
+    ResumeUpload,
+    Steps,
+    StreamFailed,
+    TunnelClosed,
+    TunnelData,
+    Write,
+)
+
+__all__ = ["Http1"]
+
+#: A complete request up to this size, in bytes, is one write; a larger content is not copied to join it to its head.
+_JOINED = 64 * 1024
+
+
+class Http1:
+    """The core of an HTTP/1.1 connection; see `twisted_gun.wire.core.Core`."""
+
+    name = "http"
+
+    def __init__(self, options: HttpOptions) -> None:
+        self._options = options
+        self._reader = Reader()
+        self._reading = "head"  # one of _READERS, or "closed"
+        self._exchanges: deque[Exchange] = deque()  # written, and not yet answered
+        self._waiting: deque[Exchange] = deque()  # not written, behind an unfinished request
+        self._uploading: Exchange | None = None
+        self._closing = False  # the connection ends with its first exchange
+        self._accepting = True  # False once the connection is known to take no more
+        self._cancelled = 0  # exchanges whose response nobody wants any more
+        self._paused = False
+        self._left = 0  # bytes of content, or of the chunk, still to come
+        self._pieces: list[bytes] = []
+        self._checked = 0  # bytes of a partial head that were looked at already
+        self._blank_line_allowed = True
+        self._killed: list[object] = []
+        self._unprocessed: list[object] = []
+        self._deadlines: dict[str, float] = {}
+        self._timed = any(limit is not None for limit in (options.keepalive, options.response_timeout, options.idle_timeout))
+
+    # What the hop asks.
+
+    @property
+    def accepting(self) -> bool:
+        # What is written behind a cancelled response would be lost if that turns out too long to be read for nothing.
+        return self._accepting and not self._cancelled
+
+    def losses(self) -> Losses:
+        return Losses(tuple(self._killed), tuple(self._unprocessed))
+
+    def deadline(self) -> float | None:
+        return min(self._deadlines.values()) if self._deadlines else None
+
+    # What the hop tells.
+
+    def start(self, now: float) -> Steps:
+        self._was_active(now)
+        return []
+
+    def receive_data(self, data: bytes, now: float) -> Steps:
+        steps: Steps = []
+        if self._reading == "closed":
+            return steps
+        self._reader.feed(data)
+        self._read_on(steps, now)
+        return steps
+
+    def connection_lost(self, reason: GunError, clean: bool) -> Steps:
+        steps: Steps = []
+        if self._reading == "closed":
+            return steps
+        if self._exchanges:
+            self._lose_first(self._exchanges[0], reason, clean, steps)
+        self._end_all(reason, steps)
+        self._closed()
+        return steps
+
+    def time_passed(self, now: float) -> Steps:
+        steps: Steps = []
+        for stage in [stage for stage, when in self._deadlines.items() if when <= now]:
+            del self._deadlines[stage]
+            if stage == "keepalive":
+                self._keep_alive(now, steps)
+            else:
+                self._timed_out(stage, steps)
+        return steps
+
+    # What the owner of a stream asks.
+
+    def request(self, stream: object, request: Request, now: float) -> Steps:
+        steps: Steps = []
+        exchange = Exchange(stream, request)
+        if self._uploading is not None:
+            self._waiting.append(exchange)
+            if not exchange.sent:
+                exchange.queued = []
+                steps.append(PauseUpload(stream))
+        else:
+            self._write_request(exchange, steps)
+            self._was_active(now)
+        return steps
+
+    def data(self, stream: object, data: bytes, fin: bool, now: float) -> Steps:
+        steps: Steps = []
+        uploading = self._uploading
+        if uploading is not None and uploading.stream is stream:
+            self._write_content(uploading, data, fin, steps)
+            self._was_active(now)
+        else:
+            for exchange in self._waiting:
+                if exchange.stream is stream and exchange.queued is not None:
+                    exchange.queued.append((data, fin))
+        return steps
+
+    def cancel(self, stream: object, now: float, drain: bool = False) -> Steps:
+        steps: Steps = []
+        for exchange in self._waiting:
+            if exchange.stream is stream:
+                self._waiting.remove(exchange)
+                return steps
+        for exchange in self._exchanges:
+            if exchange.stream is stream:
+                exchange.cancelled = True
+                self._cancelled += 1
+                exchange.drained = drain
+                exchange.flow = None
+                exchange.held = False
+                # A request that stays unfinished leaves no way to send another behind it.
+                self._accepting = self._accepting and exchange.sent
+                if exchange is not self._exchanges[0] or self._may_drain(exchange, steps):
+                    self._read_on(steps, now)
+                break
+        return steps
+
+    def update_flow(self, stream: object, increment: int, now: float) -> Steps:
+        steps: Steps = []
+        exchange = self._exchange_of(stream)
+        if exchange is not None and exchange.flow is not None:
+            exchange.flow += increment
+            self._read_on(steps, now)
+        return steps
+
+    def hold(self, stream: object, held: bool, now: float) -> Steps:
+        steps: Steps = []
+        exchange = self._exchange_of(stream)
+        if exchange is not None and exchange.held is not held:
+            exchange.held = held
+            self._read_on(steps, now)
+        return steps
+
+    def shutdown(self, now: float) -> Steps:
+        steps: Steps = []
+        if self._reading == "closed":
+            return steps
+        self._closing = True
+        self._accepting = False
+        if not self._exchanges or self._reading == "tunnel":
+            self._close(steps)
+            return steps
+        first = self._exchanges.popleft()
+        self._end_all(ShuttingDown("the connection was shut down before this request's turn came"), steps)
+        self._exchanges.append(first)
+        if self._options.closing_timeout is not None:
+            self._deadlines["closing"] = now + self._options.closing_timeout
+        return steps
+
+    # Writing.
+
+    def _write_request(self, exchange: Exchange, steps: Steps) -> None:
+        request = exchange.request
+        head = encode_head(exchange, self._options)
+        self._exchanges.append(exchange)
+        self._accepting = self._accepting and not exchange.last
+        body = request.body
+        if body is None:
+            self._uploading = exchange
+            steps.append(Write(head))
+        elif len(body) <= _JOINED:
+            steps.append(Write(head + body))
+        else:
+            steps.append(Write(head))
+            steps.append(Write(body))
+
+    def _write_content(self, exchange: Exchange, data: bytes, fin: bool, steps: Steps) -> None:
+        data = encode_content(exchange, data, fin)
+        if data:
+            steps.append(Write(data))
+        if fin and self._reading != "tunnel":
+            exchange.sent = True
+            self._uploading = None
+            self._write_waiting(steps)
+
+    def _write_waiting(self, steps: Steps) -> None:
+        while self._waiting and self._uploading is None and self._accepting:
+            exchange = self._waiting.popleft()
+            queued, exchange.queued = exchange.queued, None
+            self._write_request(exchange, steps)
+            if queued is not None:
+                steps.append(ResumeUpload(exchange.stream))
+            for data, fin in queued or ():
+                self._write_content(exchange, data, fin, steps)
+
+    # Reading. Each reader takes what it can and says whether the next one may go on.
+
+    def _read_on(self, steps: Steps, now: float) -> None:
+        while self._may_read(steps) and _READERS[self._reading](self, steps, now):
+            pass
+        self._flush_pieces(steps, fin=False)
+        self._may_read(steps)
+        self._was_active(now)
+
+    def _may_read(self, steps: Steps) -> bool:
+        """Whether the first exchange takes more; the socket is paused and resumed accordingly."""
+        if self._reading == "closed":
+            return False
+        first = self._exchanges[0] if self._exchanges else None
+        pause = first is not None and (first.held or (first.flow is not None and first.flow <= 0))
+        if pause is not self._paused:
+            self._paused = pause
+            steps.append(Pause() if pause else Resume())
+        return not pause
+
+    def _read_head(self, steps: Steps, now: float) -> bool:
+        reader = self._reader
+        if not len(reader) or (self._blank_line_allowed and not self._skip_blank_line()):
+            return False
+        if not self._exchanges:
+            return self._refuse_unsolicited(steps)
+        try:
+            block = reader.until(b"\r\n\r\n", self._options.max_header_block_size)
+            if block is None:
+                return self._await_head(now)
+            head = parse_head(block, self._options)
+        except OverflowError:
+            return self._fail(LimitReached("max_header_block_size", self._options.max_header_block_size), steps)
+        except (ProtocolViolation, LimitReached) as error:
+            return self._fail(error, steps)
+        self._checked = 0
+        self._deadlines.pop("headers", None)
+        if head.status < 200:
+            return self._take_interim(self._exchanges[0], head, len(block), steps)
+        return self._take_final(self._exchanges[0], head, steps)
+
+    def _skip_blank_line(self) -> bool:
+        """Pass over one empty line, which some servers send after a response; whether anything else is there."""
+        start = self._reader.peek(2)
+        if start == b"\r\n":
+            self._reader.take(2)
+            self._blank_line_allowed = False
+        return start != b"\r" and len(self._reader) > 0
+
+    def _await_head(self, now: float) -> bool:
+        """A part of a head is there: look at what is new in it, and start the clock."""
+        size = len(self._reader)
+        check_partial_head(self._reader.peek(size, max(0, self._checked - 1)), self._checked == 0, size, self._options)
+        self._checked = size
+        if self._options.header_timeout is not None:
+            self._deadlines.setdefault("headers", now + self._options.header_timeout)
+        return False
+
+    def _refuse_unsolicited(self, steps: Steps) -> bool:
+        """Bytes nobody asked for would be taken for the answer to the next request, so they are never looked at."""
+        return self._fail(ProtocolViolation("the server sent bytes that answer no request (unsolicited_response)"), steps)
+
+    def _take_interim(self, exchange: Exchange, head: Head, size: int, steps: Steps) -> bool:
+        if head.status == 101:
+            return self._take_switch(exchange, head, steps)
+        options = self._options
+        exchange.informed += 1
+        exchange.informed_size += size
+        if exchange.informed > options.max_informational:
+            return self._fail(LimitReached("max_informational", options.max_informational), steps)
+        if exchange.informed_size > options.max_informational_size:
+            return self._fail(LimitReached("max_informational_size", options.max_informational_size), steps)
+        if not exchange.cancelled:
+            steps.append(Inform(stream=exchange.stream, status=head.status, headers=head.headers))  # type: ignore[arg-type]
+        return True
+
+    def _take_switch(self, exchange: Exchange, head: Head, steps: Steps) -> bool:
+        """RFC 9110 section 7.8: "a server MUST NOT switch to a protocol that was not indicated by the client"."""
+        protocol = switched_protocol(exchange.request.headers, head.headers)
+        if protocol is None or not exchange.sent or len(self._exchanges) > 1:
+            return self._fail(ProtocolViolation("Unexpected 101 Switching Protocols response."), steps)
+        self._reading = "tunnel"
+        self._closing = True
+        self._accepting = False
+        self._uploading = exchange
+        exchange.chunked = False
+        if not exchange.cancelled:
+            steps.append(Upgrade(stream=exchange.stream, protocols=(protocol,), headers=head.headers))  # type: ignore[arg-type]
+        return True
+
+    def _take_final(self, exchange: Exchange, head: Head, steps: Steps) -> bool:
+        try:
+            content = content_of(head, exchange.request.method)
+        except ProtocolViolation as error:
+            return self._fail(error, steps)
+        if content.closes and not self._closing:
+            self._refuse_others(steps)
+        self._closing = self._closing or content.closes or exchange.last
+        self._accepting = self._accepting and not self._closing
+        self._left = content.length or 0
+        self._reading = content.reading
+        fin = content.length == 0
+        if not exchange.cancelled:
+            steps.append(
+                Response(stream=exchange.stream, fin=fin, status=head.status, headers=head.headers, reason=head.reason)  # type: ignore[arg-type]
+            )
+        if fin:
+            return self._finish(steps)
+        return self._may_drain(exchange, steps)
+
+    def _read_length(self, steps: Steps, now: float) -> bool:
+        data = self._reader.take(self._left)
+        if not data:
+            return False
+        self._left -= len(data)
+        return self._tell(data, self._left == 0, steps)
+
+    def _read_until_close(self, steps: Steps, now: float) -> bool:
+        data = self._reader.take(len(self._reader))
+        return bool(data) and self._tell(data, False, steps)
+
+    def _read_tunnel(self, steps: Steps, now: float) -> bool:
+        data = self._reader.take(len(self._reader))
+        exchange = self._exchanges[0]
+        if data and not exchange.cancelled:
+            if exchange.flow is not None:
+                exchange.flow -= 1
+            steps.append(TunnelData(exchange.stream, data))
+        return False
+
+    def _read_chunk_size(self, steps: Steps, now: float) -> bool:
+        extension = self._options.max_chunk_extension_size
+        try:
+            line = self._reader.until(b"\r\n", 16 + extension + 2)
+            if line is None:
+                check_partial_line(self._reader.peek(len(self._reader)))
+                return False
+            self._left = chunk_size(line, extension)
+        except OverflowError:
+            return self._fail(LimitReached("max_chunk_extension_size", extension), steps)
+        except (ProtocolViolation, LimitReached) as error:
+            return self._fail(error, steps)
+        self._reading = "chunk_data" if self._left else "trailers"
+        return True
+
+    def _read_chunk_data(self, steps: Steps, now: float) -> bool:
+        data = self._reader.take(self._left)
+        if not data:
+            return False
+        self._left -= len(data)
+        self._pieces.append(data)
+        if not self._left:
+            self._reading = "chunk_end"
+        return True
+
+    def _read_chunk_end(self, steps: Steps, now: float) -> bool:
+        end = self._reader.peek(2)
+        if not b"\r\n".startswith(end):
+            return self._fail(ProtocolViolation("a chunk is longer than the size it was sent with (RFC 9112 section 7.1)"), steps)
+        if len(end) < 2:
+            return False
+        self._reader.take(2)
+        self._reading = "chunk_size"
+        return True
+
+    def _read_trailers(self, steps: Steps, now: float) -> bool:
+        reader, options = self._reader, self._options
+        if reader.peek(2) == b"\r\n":
+            reader.take(2)
+            self._flush_pieces(steps, fin=True)
+            return self._finish(steps)
+        try:
+            block = reader.until(b"\r\n\r\n", options.max_trailer_block_size)
+            if block is None:
+                check_partial_line(reader.peek(len(reader)))
+                return False
+            trailers = fields(block[:-4].split(b"\r\n"), options.max_trailer_count, "max_trailer_count")
+        except OverflowError:
+            return self._fail(LimitReached("max_trailer_block_size", options.max_trailer_block_size), steps)
+        except (ProtocolViolation, LimitReached) as error:
+            return self._fail(error, steps)
+        return self._take_trailers(trailers, steps)
+
+    def _take_trailers(self, trailers: Headers, steps: Steps) -> bool:
+        exchange = self._exchanges[0]
+        self._flush_pieces(steps, fin=False)
+        if not exchange.cancelled:
+            steps.append(Trailers(stream=exchange.stream, headers=trailers))  # type: ignore[arg-type]
+        return self._finish(steps)
+
+    # Content.
+
+    def _flush_pieces(self, steps: Steps, *, fin: bool) -> None:
+        """Tell the chunks that arrived together as one: their cuts mean nothing (RFC 9112 section 7.1)."""
+        if self._pieces or fin:
+            data = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+            self._pieces.clear()
+            self._tell_data(self._exchanges[0], data, fin, steps)
+
+    def _tell(self, data: bytes, fin: bool, steps: Steps) -> bool:
+        self._tell_data(self._exchanges[0], data, fin, steps)
+        if fin and self._reading != "closed":
+            return self._finish(steps)
+        return self._reading != "closed"
+
+    def _tell_data(self, exchange: Exchange, data: bytes, fin: bool, steps: Steps) -> None:
+        exchange.received += len(data)
+        if exchange.cancelled:
+            exchange.discarded += len(data)
+            self._may_drain(exchange, steps)
+            return
+        if exchange.flow is not None:
+            exchange.flow -= 1
+        steps.append(Data(stream=exchange.stream, fin=fin, data=data))  # type: ignore[arg-type]
+
+    def _may_drain(self, exchange: Exchange, steps: Steps) -> bool:
+        """Whether reading goes on: not where a cancelled response would cost more than a new connection."""
+        if not exchange.cancelled:
+            return True
+        left = self._left if self._reading == "length" else 0
+        cheap = exchange.drained or exchange.discarded + left <= self._options.max_cancelled_size
+        if exchange.sent and self._reading != "tunnel" and cheap:
+            return True
+        self._close(steps)
+        return False
+
+    # Ends.
+
+    def _finish(self, steps: Steps) -> bool:
+        """The first exchange has its whole response."""
+        exchange = self._exchanges.popleft()
+        self._reading = "head"
+        self._blank_line_allowed = True
+        self._deadlines.pop("response", None)
+        self._cancelled -= exchange.cancelled
+        # RFC 9112 section 9.3: a server may answer before it has read the whole request; what would follow can then not be told
+        # from the next request.
+        if self._closing or not exchange.sent:
+            self._close(steps)
+            return False
+        if exchange.cancelled and self.accepting:
+            steps.append(Accepting())
+        return not self._exchanges or self._exchanges[0].sent or self._may_drain(self._exchanges[0], steps)
+
+    def _refuse_others(self, steps: Steps) -> None:
+        """
+        The response says that it is the last one.
+
+        RFC 9112 section 9.6: the server "MUST NOT process any further requests received on that connection".
+        """
+        first = self._exchanges.popleft()
+        refused = [*self._exchanges, *self._waiting]
+        self._exchanges.clear()
+        self._waiting.clear()
+        self._exchanges.append(first)
+        self._refuse(refused, "the server closes the connection before this request", steps)
+
+    def _refuse(self, exchanges: list[Exchange], why: str, steps: Steps) -> None:
+        for exchange in exchanges:
+            if not exchange.cancelled:
+                self._unprocessed.append(exchange.stream)
+                steps.append(StreamFailed(exchange.stream, StreamRefused(f"{why}; it was not processed: send it again")))
+
+    def _close(self, steps: Steps) -> None:
+        """End the connection in good order."""
+        self._end_all(None, steps)
+        self._closed()
+        steps.append(Close())
+
+    def _fail(self, reason: GunError, steps: Steps) -> bool:
+        """End the connection because of what the peer did; the first exchange is told what that was."""
+        self._flush_pieces(steps, fin=False)
+        if self._exchanges and not self._exchanges[0].cancelled:
+            first = self._exchanges.popleft()
+            self._killed.append(first.stream)
+            steps.append(StreamFailed(first.stream, reason))
+        self._end_all(reason, steps)
+        self._closed()
+        steps.append(Close(reason))
+        return False
+
+    def _closed(self) -> None:
+        self._reading = "closed"
+        self._accepting = False
+        self._closing = True
+        self._uploading = None
+        self._deadlines.clear()
+        self._reader = Reader()
+
+    def _end_all(self, reason: GunError | None, steps: Steps) -> None:
+        """End every exchange: what was written may have been processed, what was not was not."""
+        exchanges, waiting = list(self._exchanges), list(self._waiting)
+        self._exchanges.clear()
+        self._waiting.clear()
+        for exchange in exchanges:
+            if not exchange.cancelled:
+                self._killed.append(exchange.stream)
+                steps.append(StreamFailed(exchange.stream, _closed_by(reason)))
+        if isinstance(reason, ShuttingDown):
+            steps.extend(StreamFailed(exchange.stream, _closed_by(reason)) for exchange in waiting)
+        else:
+            self._refuse(waiting, "the connection ended before this request was sent", steps)
+
+    def _lose_first(self, first: Exchange, reason: GunError, clean: bool, steps: Steps) -> None:
+        """The connection ended during the first exchange: in the middle of a message, or as its end."""
+        if self._reading == "head" or first.cancelled:
+            return
+        self._exchanges.popleft()
+        if clean and self._reading == "until_close":
+            steps.append(Data(stream=first.stream, fin=True, data=b""))  # type: ignore[arg-type]
+        elif clean and self._reading == "tunnel":
+            steps.append(TunnelClosed(first.stream))
+        else:
+            expected = first.received + self._left if self._reading == "length" else None
+            error = Truncated(f"the response was cut off after {first.received} bytes of its content: {reason}", first.received, expected)
+            error.__cause__ = reason
+            self._killed.append(first.stream)
+            steps.append(StreamFailed(first.stream, error))
+
+    def _exchange_of(self, stream: object) -> Exchange | None:
+        for queue in (self._exchanges, self._waiting):
+            for exchange in queue:
+                if exchange.stream is stream:
+                    return exchange
+        return None
+
+    # Time.
+
+    def _was_active(self, now: float) -> None:
+        """Set anew the deadlines that run while nothing happens."""
+        if not self._timed or self._reading == "closed":
+            return
+        options, first = self._options, self._exchanges[0] if self._exchanges else None
+        between = self._reading == "head" and not len(self._reader)
+        awaited = first is not None and first.sent and between and not self._paused
+        flowing = first is not None and self._reading not in ("head", "tunnel") and not self._paused
+        if not awaited or "response" not in self._deadlines:
+            self._set("response", options.response_timeout if awaited else None, now)
+        self._set("idle", options.idle_timeout if flowing else None, now)
+        self._set("keepalive", options.keepalive if self._uploading is None else None, now)
+
+    def _set(self, stage: str, limit: float | None, now: float) -> None:
+        if limit is None:
+            self._deadlines.pop(stage, None)
+        else:
+            self._deadlines[stage] = now + limit
+
+    def _keep_alive(self, now: float, steps: Steps) -> None:
+        """RFC 9112 section 2.2: a server "SHOULD ignore at least one empty line (CRLF) received prior to the request-line"."""
+        steps.append(Write(b"\r\n"))
+        self._was_active(now)
+
+    def _timed_out(self, stage: str, steps: Steps) -> None:
+        limits = {"closing": "closing_timeout", "headers": "header_timeout", "response": "response_timeout", "idle": "idle_timeout"}
+        self._fail(TimedOut(stage, getattr(self._options, limits[stage])), steps)
+
+
+def _closed_by(reason: GunError | None) -> GunError:
+    """What a stream is told that ended with its connection."""
+    if isinstance(reason, ShuttingDown):
+        return ShuttingDown(str(reason))
+    error = StreamClosed(f"the connection ended before the response did: {reason or 'it was closed'}")
+    error.__cause__ = reason
+    return error
+
+
+_READERS = {
+    "head": Http1._read_head,
+    "length": Http1._read_length,
+    "until_close": Http1._read_until_close,
+    "chunk_size": Http1._read_chunk_size,
+    "chunk_data": Http1._read_chunk_data,
+    "chunk_end": Http1._read_chunk_end,
+    "trailers": Http1._read_trailers,
+    "tunnel": Http1._read_tunnel,
+}

@@ -1,0 +1,115 @@
+"""
+What a core asks for: the steps the hop does, in order.
+
+A core's methods return a list of these and of events (`twisted_gun.events`); the state of the core is settled before the first
+step is done.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Union
+
+from twisted_gun.errors import GunError
+from twisted_gun.events import StreamEvent
+
+__all__ = [
+    "Accepting",
+    "Close",
+    "Pause",
+    "PauseUpload",
+    "Resume",
+    "ResumeUpload",
+    "Step",
+    "Steps",
+    "StreamFailed",
+    "TunnelClosed",
+    "TunnelData",
+    "Write",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """Send `data`."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """
+    Close the connection.
+
+    `reason` is None for an orderly end; with one the connection is aborted, and the reason is what its owner is told.
+    """
+
+    reason: GunError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Accepting:
+    """New requests may be given to the core again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Stop reading: whoever takes the bytes has enough for now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """Read on."""
+
+
+@dataclass(frozen=True, slots=True)
+class PauseUpload:
+    """The content of the request of `stream` cannot be sent on for now; what is given all the same is kept."""
+
+    stream: object
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeUpload:
+    """The content of the request of `stream` may be sent on."""
+
+    stream: object
+
+
+@dataclass(frozen=True, slots=True)
+class StreamFailed:
+    """`stream` has ended by `reason`."""
+
+    stream: object
+    reason: GunError
+
+
+@dataclass(frozen=True, slots=True)
+class TunnelData:
+    """Bytes of whatever protocol the bytes of `stream` now belong to."""
+
+    stream: object
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class TunnelClosed:
+    """The bytes of `stream` have come to their end."""
+
+    stream: object
+
+
+Step = Union[
+    Write,
+    Close,
+    Accepting,
+    Pause,
+    Resume,
+    PauseUpload,
+    ResumeUpload,
+    StreamFailed,
+    TunnelData,
+    TunnelClosed,
+    StreamEvent,
+]
+Steps = list[Step]
