@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from types import SimpleNamespace
 from typing import Any
 
@@ -23,7 +22,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
+from twisted_gun.events import Up
 from twisted_gun.interfaces import IReceiver
+from twisted_gun.net.straight import straight_write
 from twisted_gun.testing import MemoryEndpoint, MemoryGun, MemoryLink, RecordingReceiver, ScriptedPeer, memory_pair
 
 MARK = 65536  # Twisted's bufferSize: more than this pauses a producer
@@ -188,7 +189,7 @@ class DeliveryTests(PairTests):
 
     def test_a_protocol_that_raises(self) -> None:
         """What dataReceived raises is logged and ends its connection by it; the other side sees a close."""
-        self.server.dataReceived = lambda data: 1 / 0  # type: ignore[assignment,method-assign,return-value]
+        self.server.dataReceived = lambda data: 1 / 0  # type: ignore[assignment,method-assign]
         self.client.transport.write(b"x")
         self.link.flush()
         self.assertEqual((self.server.told, self.client.told), (["ZeroDivisionError"], ["ConnectionDone"]))
@@ -205,6 +206,19 @@ class DeliveryTests(PairTests):
         clock.advance(0)
         self.assertEqual((len(server.data), server.told, client.told), (95, ["ConnectionDone"], ["ConnectionDone"]))
         self.assertEqual(clock.getDelayedCalls(), [])
+
+    def test_written_straight(self) -> None:
+        """Who writes past the transport's buffer, straight to its socket, delivers nothing at once either, but in a turn."""
+        clock = Clock()
+        client, server = Recorder(), Recorder()
+        link = memory_pair(client, server, clock=clock, capacity=10)
+        straight_write(client.transport)(b"x" * 15)
+        self.assertEqual((server.pieces, link.server.unread, link.client.buffered), ([], 10, 5))
+        clock.advance(0)
+        self.assertEqual(server.data, b"x" * 15)
+        straight_write(client.transport)(b"y")
+        clock.advance(0)
+        self.assertEqual(server.data, b"x" * 15 + b"y")
 
 
 class BackPressureTests(PairTests):
@@ -524,7 +538,7 @@ class EndpointTests(SynchronousTestCase):
     def test_without_a_clock(self) -> None:
         """Without a clock the result is there at once, and the test flushes."""
         endpoint = MemoryEndpoint(Factory.forProtocol(self.new_server))
-        client = self.successResultOf(endpoint.connect(self.factory))
+        client: Any = self.successResultOf(endpoint.connect(self.factory))
         client.transport.write(b"hello")
         endpoint.links[0].flush()
         self.assertEqual(self.servers[0].data, b"hello")
@@ -737,9 +751,6 @@ class ReceiverTests(SynchronousTestCase):
 class GunTests(SynchronousTestCase):
     """`MemoryGun`."""
 
-    if find_spec("twisted_gun.connection") is None:
-        skip = "there is no twisted_gun.connection"
-
     def test_a_request(self) -> None:
         """The example of the module's docstring."""
         answer = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello"
@@ -771,11 +782,21 @@ class GunTests(SynchronousTestCase):
         self.assertEqual(receiver.names(), ["gun_up", "gun_response"])
 
     def test_dials_again(self) -> None:
-        """After a close the connection dials again when its time has come; each connection has a peer of its own."""
-        world = MemoryGun(retry_timeout=5)
+        """After a close the connection dials again at once; each connection has a peer of its own."""
+        world = MemoryGun()
         world.pump()
-        world.peer.close()
+        first = world.peer
+        first.close()
         world.pump()
-        self.assertEqual((world.owner.names(), len(world.peers)), (["gun_up", "gun_down"], 1))
-        world.advance(5)
         self.assertEqual((world.owner.names(), len(world.peers)), (["gun_up", "gun_down", "gun_up"], 2))
+        self.assertIsNot(world.peer, first)
+
+    def test_time(self) -> None:
+        """advance() lets time pass: refused at once and once more, a connection is dialled again after retry_timeout."""
+        world = MemoryGun(retry_timeout=5)
+        world.endpoint.refuse(times=2)
+        world.pump()
+        world.advance(4.75)
+        self.assertEqual((world.endpoint.attempts, world.owner.of(Up)), (2, []))
+        world.advance(0.25)
+        self.assertEqual((world.endpoint.attempts, len(world.owner.of(Up))), (3, 1))

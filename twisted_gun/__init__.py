@@ -9,7 +9,7 @@ twisted_gun: an HTTP client for Twisted, made for connections that live long.
     body = await stream.await_body()
 """
 
-from twisted_gun.connection import Connection, ConnectionInfo, Origin, TlsInfo, open, open_unix, open_url
+from twisted_gun.connection import Connection, open, open_unix, open_url
 from twisted_gun.errors import (
     BadState,
     ConnectFailed,
@@ -32,6 +32,7 @@ from twisted_gun.errors import (
     UpgradeRefused,
 )
 from twisted_gun.events import Data, Down, Error, Event, Headers, Inform, Notify, Response, Trailers, Up, Upgrade
+from twisted_gun.info import ConnectionInfo, Origin, TlsInfo
 from twisted_gun.interfaces import IReceiver
 from twisted_gun.net.factory import GunClientFactory, backoff
 from twisted_gun.options import HttpOptions, Options, TcpOptions, TlsOptions

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 from weakref import WeakSet
 
-from cryptography.hazmat.primitives.serialization import Encoding
 from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.interfaces import INegotiated, IStreamClientEndpoint
+from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.logger import Logger
 
 from twisted_gun.errors import (
@@ -31,7 +30,8 @@ from twisted_gun.errors import (
     TimedOut,
 )
 from twisted_gun.events import Data, Down, Error, StreamEvent, Up, Upgrade
-from twisted_gun.headers import HeadersLike, authority, check_host, check_method, check_target, content_length, normalise, take
+from twisted_gun.headers import HeadersLike, authority, check_host, check_method
+from twisted_gun.info import ConnectionInfo, Origin, tls_info
 from twisted_gun.net.dial import EndpointConnector, endpoint_for
 from twisted_gun.net.factory import GunClientFactory
 from twisted_gun.net.hop import Hop, HopOptions
@@ -39,56 +39,14 @@ from twisted_gun.net.timer import Deadlines
 from twisted_gun.net.tls import ConnectionCreator, TlsEndpoint, connection_creator
 from twisted_gun.options import HttpOptions, Options, make_options
 from twisted_gun.receivers import as_receiver
-from twisted_gun.stream import CORE, PENDING, TRANSPORT, Stream, content, producer_length
+from twisted_gun.request import FOLLOWS, RequestOptions, make_request, request_options
+from twisted_gun.stream import CORE, PENDING, TRANSPORT, Stream
 from twisted_gun.wire.core import Core, Request
 from twisted_gun.wire.http1 import Http1
 
-__all__ = ["Connection", "ConnectionInfo", "Origin", "open", "open_unix", "open_url"]
+__all__ = ["Connection", "open", "open_unix", "open_url"]
 
 _PORTS = {"http": 80, "https": 443}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Origin:
-    """Whom the requests are for (RFC 6454): `scheme`, `host` and `port`; `authority` is the value of Host."""
-
-    scheme: str
-    host: str
-    port: int
-    authority: bytes
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConnectionInfo:
-    """
-    The state of a connection, as Gun's gun:info/1 tells it.
-
-    `state_name` is one of "not_connected", "connecting", "tls_handshake", "connected", "closing", "terminated". What is not known
-    now is None: `protocol`, the local address (`sock_ip`, `sock_port`), the `peer`'s, and `tls`.
-    """
-
-    owner: object
-    transport: str
-    state_name: str
-    protocol: str | None
-    origin_scheme: str
-    origin_host: str
-    origin_port: int
-    intermediaries: tuple[object, ...]
-    sock_ip: str | None
-    sock_port: int | None
-    peer: object | None
-    tls: TlsInfo | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TlsInfo:
-    """What a TLS handshake settled: "TLSv1.3", the cipher's name, the ALPN protocol, the peer's certificate as DER bytes."""
-
-    version: str
-    cipher: str | None
-    alpn: bytes | None
-    certificate: bytes | None
 
 
 def open(
@@ -182,14 +140,17 @@ class Connection:
     ) -> None:
         self.origin = origin
         self._options = options
+        self._http: HttpOptions = dict(options.protocols or ()).get("http") or options.http_opts
+        self._defaults = RequestOptions(reply_to, self._http.flow)
         self._owner = owner
-        self._reply_to = reply_to
         self._creator = creator
         self._deadlines = Deadlines(reactor)
         self._hop: Hop | None = None  # while requests can be sent
         self._pending: deque[tuple[Stream, Request]] = deque()
         self._live: dict[Stream, None] = {}  # in the order they were made
         self._unread: WeakSet[Stream] = WeakSet()  # ended, with events nobody has read
+        self._woken: deque[tuple[Stream, Deferred[Any], Any]] = deque()  # Deferreds to fire at the end of the turn
+        self._waking = False
         self._transport_paused = False
         self._up_waiters: list[Deferred[str]] = []
         self._end_waiters: list[Deferred[GunError | None]] = []
@@ -277,14 +238,13 @@ class Connection:
             sock_ip=getattr(host, "host", None),
             sock_port=getattr(host, "port", None),
             peer=transport.getPeer() if transport is not None else None,
-            tls=_tls_info(transport),
+            tls=tls_info(transport),
         )
 
     def flush(self) -> None:
         """Drop all events of this connection's streams that nobody has read yet."""
         for stream in [*self._live, *self._unread]:
-            if stream._mailbox is not None:
-                stream._mailbox.flush()
+            stream.flush()
         self._unread.clear()
 
     # Requests.
@@ -332,58 +292,24 @@ class Connection:
 
     def headers(self, method: str | bytes, path: str | bytes, headers: HeadersLike = (), **request_options: Any) -> Stream:
         """Send the head of any request; its content always follows, by `Stream.data`. Gun's gun:headers/5."""
-        return self._request(check_method(method), path, headers, _FOLLOWS, request_options)
+        return self._request(check_method(method), path, headers, FOLLOWS, request_options)
 
     def ping(self, **request_options: Any) -> Deferred[float]:
         """Raises `BadState`: HTTP/1.1 has no ping; ``http_opts.keepalive`` keeps such a connection alive."""
         raise BadState("HTTP/1.1 has no ping; use the option http_opts.keepalive to keep the connection alive")
 
     def _request(self, method: bytes, path: str | bytes, headers: HeadersLike, body: Any, options: Mapping[str, Any]) -> Stream:
-        target = check_target(path)
-        reply_to, flow, drop_invalid = self._request_options(options) if options else (self._reply_to, self._flow, False)
-        fields, given = take(normalise(headers, drop_invalid=drop_invalid), b"host", b"content-length", b"transfer-encoding")
-        length = content_length(given[b"content-length"]) if b"content-length" in given else None
-        whole, producer, length = _body(body, fields, length)
-        if whole is None and length is None and self._http.version == "HTTP/1.0":
+        chosen = request_options(options, self._defaults) if options else self._defaults
+        request, producer = make_request(method, path, headers, body, self.origin.authority, chosen)
+        if request.body is None and request.length is None and self._http.version == "HTTP/1.0":
             raise InvalidRequest("HTTP/1.0 cannot end content of unknown length: give content-length")
         self._check_open()
-        stream = Stream(self, method, reply_to)
-        request = Request(
-            method=method,
-            target=target,
-            authority=given.get(b"host", self.origin.authority),
-            headers=fields,
-            body=whole,
-            length=length,
-            flow=flow,
-        )
-        if whole is None:
-            stream._carry_body(producer, length)
+        stream = Stream(self, method, chosen.reply_to)
+        if request.body is None:
+            stream._carry_body(producer, request.length)
         self._live[stream] = None
         self._send(stream, request)
         return stream
-
-    @property
-    def _http(self) -> HttpOptions:
-        own = dict(self._options.protocols or ()).get("http")
-        return own or self._options.http_opts
-
-    @property
-    def _flow(self) -> int | None:
-        return self._http.flow
-
-    def _request_options(self, options: Mapping[str, Any]) -> tuple[Any, int | None, bool]:
-        for name in options:
-            if name not in ("reply_to", "flow", "invalid_request_headers"):
-                raise OptionError(name, "one of the request options reply_to, flow, invalid_request_headers", options[name])
-        reply_to = as_receiver("reply_to", options["reply_to"]) if "reply_to" in options else self._reply_to
-        flow = options.get("flow", self._flow)
-        if flow is not None and (type(flow) is not int or flow < 1):
-            raise OptionError("flow", "a whole number >= 1, or None for no limit", flow)
-        invalid = options.get("invalid_request_headers", "raise")
-        if invalid not in ("raise", "ignore"):
-            raise OptionError("invalid_request_headers", "'raise' or 'ignore'", invalid)
-        return reply_to, flow, invalid == "ignore"
 
     def _check_open(self) -> None:
         if self._factory.ending:
@@ -403,7 +329,9 @@ class Connection:
         self._pending.append((stream, request))
         if len(self._pending) > self._options.max_waiting:
             self._pending.pop()
-            self._fail_stream(stream, LimitReached("max_waiting", self._options.max_waiting))
+            # Told in a turn of its own: the caller does not hold the stream yet, and one that asks again at once would recurse.
+            reason = LimitReached("max_waiting", self._options.max_waiting)
+            self._deadlines.set((stream, "refused"), 0.0, lambda: self._fail_stream(stream, reason))
 
     def _hand_over(self, hop: Hop, stream: Stream, request: Request) -> None:
         now = self._deadlines.now()
@@ -435,6 +363,8 @@ class Connection:
         hop = self._hop
         if hop is not None:
             hop.perform(hop.core.cancel(stream, self._deadlines.now(), drain))
+        stream._stop(StreamClosed("this stream was cancelled"))
+        self.turn_over()
 
     def _hold(self, stream: Stream, held: bool) -> None:
         hop = self._hop
@@ -451,18 +381,34 @@ class Connection:
             self._hand_over(hop, *self._pending.popleft())
 
     def tell(self, event: StreamEvent) -> None:
-        stream = event.stream
-        if stream is None or stream.ended:
+        stream: Any = event.stream
+        if stream.ended:
             return
         if event.fin:
             self._over(stream)
         elif type(event) is Upgrade:
             stream._upgraded()
-        mailbox = stream._mailbox
-        if mailbox is None:
+        if stream._receiver is not None:
             self._call(stream._receiver, event, stream)
-        elif mailbox.receive(event) and event.fin:
+        elif stream._receive(event) and event.fin:
             self._unread.add(stream)
+
+    def turn_over(self) -> bool:
+        """Fire the Deferreds whose result has come; whether there were any."""
+        woken = self._woken
+        if not woken or self._waking:
+            return False
+        self._waking = True
+        while woken:
+            stream, deferred, result = woken.popleft()
+            if deferred.called:
+                stream._put_back(result)
+            elif isinstance(result, GunError):
+                deferred.errback(result)
+            else:
+                deferred.callback(result)
+        self._waking = False
+        return True
 
     def stream_failed(self, stream: Stream, reason: GunError) -> None:
         self.tell(Error(connection=self, stream=stream, reason=reason))
@@ -578,11 +524,13 @@ class Connection:
         pending, self._pending = self._pending, deque()
         for stream, _ in pending:
             self.stream_failed(stream, reason)
+        self.turn_over()
 
     def _end_streams(self, reason: GunError) -> None:
         self._pending.clear()
         for stream in list(self._live):
             self.stream_failed(stream, reason)
+        self.turn_over()
 
     def _forget_up(self, waiter: Deferred[str]) -> None:
         self._up_waiters.remove(waiter)
@@ -596,37 +544,8 @@ class Connection:
         waiter.errback(TimedOut("up", seconds, message))
 
 
-#: The body of a request whose content always follows.
-_FOLLOWS = object()
-
-
-def _body(body: Any, fields: Any, length: int | None) -> tuple[bytes | None, Any, int | None]:
-    """The content if it is there as a whole, or else its producer, if any, and its length, if known."""
-    if body is _FOLLOWS:
-        return None, None, length
-    if body is None:
-        follows = length or (length is None and any(name == b"content-type" for name, _ in fields))
-        return (None, None, length) if follows else (b"", None, None)
-    if hasattr(body, "startProducing"):
-        return None, body, producer_length(body)
-    return content(body), None, None
-
-
 def _confirm(creator: ConnectionCreator) -> Callable[[Any], None]:
     return lambda transport: creator.confirm(transport.getHandle())
-
-
-def _tls_info(transport: Any) -> TlsInfo | None:
-    if not INegotiated.providedBy(transport):
-        return None
-    handle = transport.getHandle()
-    certificate = handle.get_peer_certificate(as_cryptography=True)
-    return TlsInfo(
-        version=handle.get_protocol_version_name(),
-        cipher=handle.get_cipher_name(),
-        alpn=transport.negotiatedProtocol,
-        certificate=None if certificate is None else certificate.public_bytes(Encoding.DER),
-    )
 
 
 _log = Logger()

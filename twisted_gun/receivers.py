@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
@@ -78,215 +78,234 @@ def as_receiver(option: str, receiver: Any) -> Any:
     raise OptionError(option, "an IReceiver, a callable, or None", receiver)
 
 
-class _Watch(Protocol):
-    """The part of `net.timer.Deadlines` that a mailbox uses."""
-
-    def set(self, key: Any, seconds: float, expired: Callable[[], None]) -> None: ...
-
-    def clear(self, key: Any) -> None: ...
-
-
 #: Unread events of about this many bytes make the mailbox hold the peer back, and half as many let it go on.
 _FULL = 64 * 1024
 #: What an event takes besides its data.
 _EVENT_SIZE = 256
 
+_Want = Callable[["Mailbox", Any], bool]
+
 
 class Mailbox:
     """
-    The receiver of a stream that has no other: it keeps events until somebody awaits them.
+    The receiver that a stream without any other is to itself: it keeps events until somebody awaits them.
 
-    One may be awaited at a time. `hold` is called with True when more is unread than should be, with False when there is room again.
+    One may be awaited at a time. What it cannot do alone its heir does: `_hold` the peer back, `_watch` the time, `_wake` who awaits.
     Cancelling a Deferred, or its timing out, only stops the waiting: nothing that was told is lost by it.
     """
 
-    __slots__ = (
-        "_deferred",
-        "_ended",
-        "_error",
-        "_events",
-        "_held",
-        "_hold",
-        "_parts",
-        "_seconds",
-        "_unread",
-        "_want",
-        "_watch",
-        "trailers",
-    )
+    # Values that most streams never change are the class's, so that making a stream stays cheap.
+    _events: deque[Event] | None = None
+    _deferred: Deferred[Any] | None = None
+    _want: _Want | None = None  # takes an event, and says whether it did
+    _seconds: float | None = None
+    _parts: list[bytes] | None = None  # of the content that await_body has taken so far
+    _unread = 0
+    _held = False
+    _told_all = False
+    _error: GunError | None = None
+    _trailers: Headers = ()
 
-    def __init__(self, watch: _Watch, hold: Callable[[bool], None]) -> None:
-        self._watch = watch
-        self._hold = hold
-        self._events: deque[Event] = deque()
-        self._deferred: Deferred[Any] | None = None
-        self._want: Callable[[Mailbox, Any], bool] | None = None  # takes an event, and says whether it did
-        self._seconds: float | None = None
-        self._parts: list[bytes] = []  # of the content that await_body has taken so far
-        self._unread = 0
-        self._held = False
-        self._ended = False
-        self._error: GunError | None = None
-        #: The trailer fields, once they were told to `await_body`.
-        self.trailers: Headers = ()
+    # What the heir does.
+
+    def _hold(self, held: bool) -> None:
+        """Hold the peer back, or let it go on."""
+        raise NotImplementedError
+
+    def _watch(self, seconds: float | None) -> None:
+        """Call `_expired` after `seconds`; with None, do not."""
+        raise NotImplementedError
+
+    def _wake(self, deferred: Deferred[Any], result: object) -> None:
+        """Fire `deferred` at the end of the turn, or `_put_back` the result if it is cancelled before."""
+        raise NotImplementedError
 
     # Being told.
 
-    def receive(self, event: Any) -> bool:
+    def _receive(self, event: Any) -> bool:
         """Take `event`; whether it is kept, because nobody awaits it."""
         if event.fin:
-            self._ended = True
-            self._error = getattr(event, "reason", None) if type(event) is Error else None
+            self._told_all = True
+            self._error = event.reason if type(event) is Error else None
         want = self._want
         if want is not None and want(self, event):
             return False
+        if self._events is None:
+            self._events = deque()
         self._events.append(event)
-        self._count(len(event.data) if type(event) is Data else 0, 1)
+        self._count(_size(event))
         return True
 
-    def _count(self, size: int, events: int) -> None:
-        self._unread += (size + _EVENT_SIZE) * events
-        if not self._held and self._unread >= _FULL and not self._ended:
-            self._held = True
-            self._hold(True)
-        elif self._held and self._unread <= _FULL // 2:
+    def _stop(self, reason: GunError) -> None:
+        """Nothing more will be told, though no event said so: who awaits something fails with `reason`."""
+        if not self._told_all:
+            self._told_all = True
+            self._error = reason
+            if self._deferred is not None:
+                self._finish(reason)
+
+    def _put_back(self, result: Any) -> None:
+        """What a Deferred was to get that was cancelled in the same turn."""
+        if isinstance(result, bytes):
+            result = Data(stream=self, fin=True, data=result)  # type: ignore[arg-type]
+        if not isinstance(result, GunError):
+            self._events = self._events or deque()
+            self._events.appendleft(result)
+            self._count(_size(result))
+
+    def _count(self, size: int) -> None:
+        self._unread += size
+        if not self._held:
+            if self._unread >= _FULL and not self._told_all:
+                self._held = True
+                self._hold(True)
+        elif self._unread <= _FULL // 2:
             self._held = False
-            if not self._ended:
+            if not self._told_all:
                 self._hold(False)
 
     # Awaiting.
 
-    def await_event(self, timeout: float | None) -> Deferred[Event]:
-        """Whatever comes next."""
-        return self._await(Mailbox._take_event, timeout)
+    def _await(self, want: _Want, timeout: float | None) -> Deferred[Any]:
+        if self._deferred is not None:
+            raise BadState("this stream is being awaited already; one await at a time")
+        self._want = want
+        while self._events:
+            if want(self, self._events[0]):
+                self._pop()
+            if self._want is None:
+                return self._found()
+        if self._told_all:
+            return self._at_end(want)
+        self._deferred = Deferred(self._cancelled)
+        self._seconds = timeout
+        if timeout is not None:
+            self._watch(timeout)
+        return self._deferred
 
-    def await_response(self, timeout: float | None) -> Deferred[Response]:
-        """The final response; interim ones are passed over."""
-        return self._await(Mailbox._take_response, timeout)
+    def _found(self) -> Deferred[Any]:
+        """What was there already."""
+        result, self._result = self._result, None
+        return fail(result) if isinstance(result, GunError) else succeed(result)
 
-    def await_upgrade(self, timeout: float | None) -> Deferred[Upgrade]:
-        """The upgrade; a response instead of it fails with `UpgradeRefused`."""
-        return self._await(Mailbox._take_upgrade, timeout)
+    _result: Any = None
 
-    def await_body(self, timeout: float | None) -> Deferred[bytes]:
-        """The rest of the content; `timeout` runs anew with each event."""
-        if self._ended and not self._events and self._error is None and self._deferred is None:
+    def _at_end(self, want: _Want) -> Deferred[Any]:
+        self._want = None
+        if self._error is not None:
+            return fail(self._error)
+        if want is Mailbox._take_body:
             return succeed(self._taken_parts())
-        return self._await(Mailbox._take_body, timeout)
+        return fail(BadState("the stream has ended: nothing more will come"))
 
-    def next_event(self) -> Event | None:
+    def _next_event(self) -> Event | None:
         """The next event if it is there already."""
         return self._pop() if self._events and self._deferred is None else None
 
     @property
-    def at_end(self) -> bool:
+    def _read_all(self) -> bool:
         """Whether nothing more will come and all was read."""
-        return self._ended and not self._events
+        return self._told_all and not self._events and self._error is None
 
-    def flush(self) -> None:
-        """Drop what is unread."""
-        self._events.clear()
-        self._parts.clear()
-        self._count(0, 0)
-        self._unread = 0
-        self._count(0, 0)
-
-    def _await(self, want: Callable[[Mailbox, Any], bool], timeout: float | None) -> Deferred[Any]:
-        if self._deferred is not None:
-            raise BadState("this stream is being awaited already; one await at a time")
-        result: Deferred[Any] = Deferred(self._cancelled)
-        self._deferred, self._want, self._seconds = result, want, timeout
-        while self._want is not None and self._events and self._want(self, self._events[0]):
-            self._pop()
-        if self._deferred is result:
-            if self._ended and not self._events:
-                self._finish()
-                return fail(self._error or BadState("the stream has ended: nothing more will come"))
-            if timeout is not None:
-                self._watch.set(self, timeout, self._expired)
-        return result
+    def _drop_unread(self) -> None:
+        self._events = self._parts = None
+        self._count(-self._unread)
 
     def _pop(self) -> Event:
+        assert self._events is not None
         event = self._events.popleft()
-        self._count(len(event.data) if type(event) is Data else 0, -1)
+        self._count(-_size(event))
         return event
 
     # Takers: each is offered an event, may end the waiting, and says whether the event is used up.
 
     def _take_event(self, event: Any) -> bool:
-        if type(event) is Error:
-            self._fail(event.reason)
-        else:
-            self._succeed(event)
+        self._finish(event.reason if type(event) is Error else event)
         return True
 
     def _take_response(self, event: Any) -> bool:
         kind = type(event)
         if kind is Response:
-            self._succeed(event)
+            self._finish(event)
         elif kind is Error:
-            self._fail(event.reason)
+            self._finish(event.reason)
         elif kind is not Inform:
-            self._fail(BadState(f"no response comes any more: the next event is a {kind.__name__}"))
+            self._finish(BadState(f"no response comes any more: the next event is a {kind.__name__}"))
             return False
         return True
 
     def _take_upgrade(self, event: Any) -> bool:
         kind = type(event)
         if kind is Upgrade:
-            self._succeed(event)
+            self._finish(event)
         elif kind is Response:
-            self._fail(UpgradeRefused(f"the server answered the upgrade with status {event.status}", event))
+            self._finish(UpgradeRefused(f"the server answered the upgrade with status {event.status}", event))
         elif kind is Error:
-            self._fail(event.reason)
+            self._finish(event.reason)
         elif kind is not Inform:
-            self._fail(BadState(f"no upgrade comes any more: the next event is a {kind.__name__}"))
+            self._finish(BadState(f"no upgrade comes any more: the next event is a {kind.__name__}"))
             return False
         return True
 
     def _take_body(self, event: Any) -> bool:
         kind = type(event)
         if kind is Error:
-            self._fail(event.reason)
+            self._finish(event.reason)
             return True
         if kind is Data and event.data:
+            if self._parts is None:
+                self._parts = []
             self._parts.append(event.data)
         if event.fin:
             if kind is Trailers:
-                self.trailers = event.headers
-            self._succeed(self._taken_parts())
+                self._trailers = event.headers
+            self._finish(self._taken_parts())
         elif self._seconds is not None:
-            self._watch.set(self, self._seconds, self._expired)
+            self._watch(self._seconds)
         return True
 
     def _taken_parts(self) -> bytes:
-        parts = self._parts
-        body = parts[0] if len(parts) == 1 else b"".join(parts)
-        parts.clear()
-        return body
+        parts, self._parts = self._parts, None
+        if not parts:
+            return b""
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
     # The end of the waiting.
 
-    def _finish(self) -> Deferred[Any]:
+    def _finish(self, result: object) -> None:
+        """End the waiting with `result`, an exception if it is one; nobody waits yet where it was there already."""
         deferred, self._deferred, self._want = self._deferred, None, None
+        if deferred is None:
+            self._result = result
+            return
         if self._seconds is not None:
-            self._watch.clear(self)
-        assert deferred is not None
-        return deferred
-
-    def _succeed(self, result: Any) -> None:
-        self._finish().callback(result)
-
-    def _fail(self, reason: GunError) -> None:
-        self._finish().errback(reason)
+            self._seconds = None
+            self._watch(None)
+        self._wake(deferred, result)
 
     def _cancelled(self, deferred: Deferred[Any]) -> None:
         if self._deferred is deferred:
-            self._finish()
+            self._deferred = self._want = None
+            self._seconds = None
+            self._watch(None)
+            self._put_back_parts()
+
+    def _put_back_parts(self) -> None:
+        """What await_body has taken and will not give is for whatever is awaited next."""
+        if self._parts:
+            self._put_back(Data(stream=self, fin=False, data=self._taken_parts()))  # type: ignore[arg-type]
 
     def _expired(self) -> None:
-        stages = {Mailbox._take_response: "response", Mailbox._take_body: "body", Mailbox._take_upgrade: "upgrade"}
-        stage = stages.get(self._want, "event") if self._want is not None else "event"
-        seconds = self._seconds
+        stages: dict[Any, str] = {
+            Mailbox._take_response: "response",
+            Mailbox._take_body: "body",
+            Mailbox._take_upgrade: "upgrade",
+        }
+        stage, seconds = stages.get(self._want, "event"), self._seconds
+        self._put_back_parts()
         message = f"nothing came from the server within {seconds} seconds (awaiting the {stage}); the stream lives on: await it again"
-        self._fail(TimedOut(stage, seconds, message))
+        self._finish(TimedOut(stage, seconds, message))
+
+
+def _size(event: object) -> int:
+    return _EVENT_SIZE + (len(event.data) if type(event) is Data else 0)

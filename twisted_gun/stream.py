@@ -13,18 +13,20 @@ from typing import TYPE_CHECKING, Any, Union
 
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IConsumer
+from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web.iweb import UNKNOWN_LENGTH, IBodyProducer
+from twisted.web.iweb import IBodyProducer
 from zope.interface import implementer
 
 from twisted_gun.errors import BadState, InvalidRequest, StreamError
 from twisted_gun.events import Data, Error, Event, Headers, Response, Trailers, Upgrade
 from twisted_gun.receivers import Mailbox
+from twisted_gun.request import content
 
 if TYPE_CHECKING:
     from twisted_gun.connection import Connection
 
-__all__ = ["Body", "Stream", "StreamInfo", "content"]
+__all__ = ["Body", "Stream", "StreamInfo"]
 
 #: What may be given as the content of a request.
 Body = Union[bytes, Iterable[bytes], "IBodyProducer"]
@@ -44,7 +46,7 @@ class StreamInfo:
 
 
 @implementer(IConsumer)
-class Stream:
+class Stream(Mailbox):
     """
     One request and what comes of it.
 
@@ -53,37 +55,23 @@ class Stream:
     cancelling they only stop the waiting. A stream is also an `IConsumer`: a Twisted producer can be registered with it.
     """
 
-    __slots__ = (
-        "__weakref__",
-        "_blocked",
-        "_body",
-        "_left",
-        "_mailbox",
-        "_method",
-        "_open",
-        "_producer",
-        "_pulling",
-        "_queued",
-        "_receiver",
-        "connection",
-        "ended",
-    )
+    #: Whether nothing more will be told: it has ended, by its last event, an error, or `cancel`.
+    ended = False
+
+    # As the mailbox's, values that most streams never change.
+    _open = False  # whether `data` may be called
+    _left: int | None = None  # bytes of content that the caller promised and has not given
+    _queued: list[tuple[bytes, bool]] | None = None
+    _body: Any = None  # the IBodyProducer
+    _producer: Any = None
+    _pulling = False
+    _blocked = 0
 
     def __init__(self, connection: Connection, method: bytes, receiver: Any) -> None:
         #: The `Connection` this stream belongs to.
         self.connection = connection
-        #: Whether nothing more will be told: it has ended, by its last event, an error, or `cancel`.
-        self.ended = False
         self._method = method
         self._receiver = receiver
-        self._mailbox = Mailbox(connection._deadlines, self._hold) if receiver is None else None
-        self._open = False  # whether `data` may be called
-        self._left: int | None = None  # bytes of content that the caller promised and has not given
-        self._queued: list[tuple[bytes, bool]] | None = None
-        self._body: Any = None  # the IBodyProducer
-        self._producer: Any = None
-        self._pulling = False
-        self._blocked = 0
 
     def __repr__(self) -> str:
         return f"<Stream {self._method.decode()} {id(self):#x}{' ended' if self.ended else ''}>"
@@ -96,50 +84,54 @@ class Stream:
     @property
     def trailers(self) -> Headers:
         """The trailer fields, after `await_body`; empty where there were none."""
-        return self._own_mailbox().trailers
+        return self._trailers
 
     # Awaiting.
 
     def await_event(self, timeout: float | None = 5.0) -> Deferred[Event]:
         """Whatever comes next; an `Error` fails the Deferred with its reason."""
-        return self._own_mailbox().await_event(timeout)
+        self._check_own()
+        return self._await(Mailbox._take_event, timeout)
 
     def await_response(self, timeout: float | None = 5.0) -> Deferred[Response]:
         """The head of the final response; interim (1xx) ones are passed over."""
-        return self._own_mailbox().await_response(timeout)
+        self._check_own()
+        return self._await(Mailbox._take_response, timeout)
 
     def await_body(self, timeout: float | None = 5.0) -> Deferred[bytes]:
         """The rest of the content, as bytes; the `timeout` is for each piece of it. Then `trailers` are there too."""
-        return self._own_mailbox().await_body(timeout)
+        self._check_own()
+        return self._await(Mailbox._take_body, timeout)
 
     def await_upgrade(self, timeout: float | None = 5.0) -> Deferred[Upgrade]:
         """The switch to the protocol asked for; any other response fails with `UpgradeRefused`, which carries it."""
-        return self._own_mailbox().await_upgrade(timeout)
+        self._check_own()
+        return self._await(Mailbox._take_upgrade, timeout)
 
     def __aiter__(self) -> Stream:
         return self
 
     async def __anext__(self) -> Event:
-        mailbox = self._own_mailbox()
-        if mailbox.at_end:
+        self._check_own()
+        if self._read_all:
             raise StopAsyncIteration
-        event = mailbox.next_event() or await mailbox.await_event(None)
+        event = self._next_event() or await self._await(Mailbox._take_event, None)
         if type(event) is Error:
             raise event.reason
         return event
 
     def chunks(self) -> AsyncIterator[bytes]:
         """The content, piece by piece: ``async for chunk in stream.chunks()``; then `trailers` are there too."""
-        return _Chunks(self._own_mailbox(), self)
+        self._check_own()
+        return _Chunks(self)
 
     def flush(self) -> None:
         """Drop the events that nobody has read yet."""
-        self._own_mailbox().flush()
+        self._drop_unread()
 
-    def _own_mailbox(self) -> Mailbox:
-        if self._mailbox is None:
+    def _check_own(self) -> None:
+        if self._receiver is not None:
             raise BadState("the events of this stream go to its reply_to; nothing can be awaited here")
-        return self._mailbox
 
     # Sending.
 
@@ -152,11 +144,15 @@ class Stream:
         """
         data = content(data)
         if not self._open:
+            if not data and self._left == 0:
+                return  # content of a known length was complete with its last byte; to say so comes late, not wrong
             raise BadState("The stream has already been closed." if not self.ended else "The stream cannot be found.")
         if self._left is not None:
             if len(data) > self._left or (fin and len(data) < self._left):
                 raise InvalidRequest(f"data: content-length leaves {self._left} bytes, not {len(data)}{' at the end' if fin else ''}")
             self._left -= len(data)
+            # RFC 9112 section 6.2: the length delimits the content, so that the server may answer before its end is said.
+            fin = fin or self._left == 0
         if fin:
             self._open = False
         if not data and not fin:
@@ -201,7 +197,7 @@ class Stream:
             return
         self._producer, self._pulling = producer, not streaming
         if self._blocked and streaming:
-            producer.pauseProducing()
+            self._ask_producer("pauseProducing")
         elif not streaming:
             self._pull_soon()
 
@@ -233,7 +229,7 @@ class Stream:
             if self._pulling:
                 self._pull_soon()
             else:
-                self._producer.pauseProducing() if blocked else self._producer.resumeProducing()
+                self._ask_producer("pauseProducing" if blocked else "resumeProducing")
 
     def _start_body(self) -> None:
         body, self._body = self._body, None
@@ -261,7 +257,7 @@ class Stream:
 
     def _pull(self) -> None:
         if self._producer is not None and self._pulling and not self._blocked:
-            self._producer.resumeProducing()
+            self._ask_producer("resumeProducing")
             if self._producer is not None:
                 self._pull_soon()
 
@@ -271,53 +267,64 @@ class Stream:
     def _end(self) -> None:
         """Nothing more will be told, and nothing more may be sent."""
         self.ended = True
+        if self._producer is not None and self._open:
+            self._open = False
+            self._ask_producer("stopProducing")
+            self._producer = None
+        # A producer that has given all its content is left to find that out by itself.
         self._open = False
         self._queued = self._body = None
-        producer, self._producer = self._producer, None
-        if producer is not None:
-            producer.stopProducing()
+
+    def _ask_producer(self, verb: str) -> None:
+        """Call a producer; if it raises, that is logged, and only its own stream is the worse for it."""
+        try:
+            getattr(self._producer, verb)()
+        except Exception:
+            failure = Failure()
+            _log.failure("{producer} raised in {verb}; {stream}", failure, producer=self._producer, verb=verb, stream=self)
+            self._body_failed(failure)
+
+    # For the mailbox.
 
     def _hold(self, held: bool) -> None:
         self.connection._hold(self, held)
+
+    def _watch(self, seconds: float | None) -> None:
+        deadlines = self.connection._deadlines
+        if seconds is None:
+            deadlines.clear(self)
+        else:
+            deadlines.set(self, seconds, self._timed_out)
+
+    def _timed_out(self) -> None:
+        self._expired()
+        self.connection.turn_over()
+
+    def _wake(self, deferred: Deferred[Any], result: object) -> None:
+        self.connection._woken.append((self, deferred, result))
 
 
 class _Chunks:
     """The pieces of a stream's content. No generator: nobody would close it where Twisted runs the coroutine."""
 
-    def __init__(self, mailbox: Mailbox, stream: Stream) -> None:
-        self._mailbox = mailbox
+    def __init__(self, stream: Stream) -> None:
         self._stream = stream
 
     def __aiter__(self) -> _Chunks:
         return self
 
     async def __anext__(self) -> bytes:
-        async for event in self._stream:
-            if type(event) is Data and event.data:
-                return event.data
-            if type(event) is Trailers:
-                self._mailbox.trailers = event.headers
+        stream = self._stream
+        while not stream._read_all:
+            event = stream._next_event() or await stream._await(Mailbox._take_event, None)
+            if type(event) is Data:
+                if event.data:
+                    return event.data
+            elif type(event) is Trailers:
+                stream._trailers = event.headers
+            elif type(event) is Error:
+                raise event.reason
         raise StopAsyncIteration
 
 
-def content(data: object) -> bytes:
-    """`data`, bytes or an iterable of bytes, as bytes; raises `InvalidRequest`."""
-    if isinstance(data, bytes):
-        return data
-    if isinstance(data, (bytearray, memoryview)):
-        return bytes(data)
-    if isinstance(data, Iterable) and not isinstance(data, str):
-        pieces = list(data)
-        if all(isinstance(piece, bytes) for piece in pieces):
-            return b"".join(pieces)
-    raise InvalidRequest(f"data: expected bytes or a list of bytes, not {type(data).__name__}")
-
-
-def producer_length(body: Any) -> int | None:
-    """The length in bytes that an `IBodyProducer` says it has, None where it does not know."""
-    length = body.length
-    if length is UNKNOWN_LENGTH:
-        return None
-    if type(length) is not int or length < 0:
-        raise InvalidRequest(f"body: expected an IBodyProducer whose length is a number of bytes or UNKNOWN_LENGTH, not {length!r}")
-    return length
+_log = Logger()

@@ -33,7 +33,7 @@ import socket
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, Union
+from typing import Any, NamedTuple, TypeVar, Union
 
 from twisted.internet import error, main, tcp
 from twisted.internet.address import IPv4Address
@@ -45,10 +45,9 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from twisted_gun.connection import Connection
+from twisted_gun.connection import open as dial
 from twisted_gun.interfaces import IReceiver
-
-if TYPE_CHECKING:
-    from twisted_gun.connection import Connection
 
 __all__ = ["MemoryEndpoint", "MemoryGun", "MemoryLink", "MemoryTransport", "RecordingReceiver", "ScriptedPeer", "memory_pair"]
 
@@ -77,14 +76,12 @@ class MemoryGun:
     """
 
     def __init__(self, host: str = "example.org", port: int = 80, *, script: Script = (), **open_options: Any) -> None:
-        from twisted_gun.connection import open as dial  # here: everything else serves without a connection
-
         self._script = script
         self.clock = Clock()
         self.peers: list[ScriptedPeer] = []
         self.endpoint = MemoryEndpoint(Factory.forProtocol(self._new_peer), clock=self.clock)
         self.owner: Any = open_options.pop("owner", None) or RecordingReceiver()
-        fixed = {"owner": self.owner, "reactor": self.clock, "endpoint": self.endpoint}
+        fixed: dict[str, Any] = {"owner": self.owner, "reactor": self.clock, "endpoint": self.endpoint}
         self.connection: Connection = dial(host, port, **fixed, **open_options)
 
     @property
@@ -204,7 +201,7 @@ class MemoryLink:
         self._clock = clock
         self._scheduled = self._in_turn = False
         self._calls: list[Callable[[], object]] = []
-        ends = _Socket(capacity), _Socket(capacity)
+        ends = _Socket(capacity, self.schedule), _Socket(capacity, self.schedule)
         ends[0].other, ends[1].other = ends[1], ends[0]
         self.client = MemoryTransport(self, ends[0], client_protocol, client_address, server_address)
         self.server = MemoryTransport(self, ends[1], server_protocol, server_address, client_address)
@@ -366,9 +363,9 @@ memory_pair = MemoryLink
 class _Socket:
     """As much of a non-blocking socket, and the kernel behind it, as Twisted's TCP transport uses."""
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, capacity: int, changed: Callable[[], None]) -> None:
         self.other: _Socket
-        self.capacity = capacity
+        self.capacity, self.changed = capacity, changed
         self.incoming = bytearray()
         self.fin_arrived = self.reset = self.closed = False
         self.broken = False  # the next send meets the RST that answered an earlier one
@@ -388,6 +385,7 @@ class _Socket:
             return len(data)
         taken = data[: self.other.capacity - len(self.other.incoming)]
         self.other.incoming += taken
+        self.changed()  # it may be somebody who writes straight to the socket
         return len(taken)
 
     def recv(self, size: int) -> bytes:

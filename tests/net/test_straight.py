@@ -7,9 +7,9 @@ import socket
 from typing import Any, cast
 
 from twisted.internet import interfaces, reactor, tcp
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred, gatherResults, succeed
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint, UNIXClientEndpoint, UNIXServerEndpoint
-from twisted.internet.error import ConnectionLost
+from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IPushProducer
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.testing import StringTransport
@@ -30,7 +30,8 @@ class Peer(Protocol):
         self.received = bytearray()
         self.awaited: list[tuple[int, Deferred[bytes]]] = []
         self.made: Deferred[Peer] = Deferred()
-        self.lost: Deferred[Failure] = Deferred()
+        self.ended: BaseException | None = None
+        self.ends: list[Deferred[BaseException]] = []
 
     def connectionMade(self) -> None:
         """Connected."""
@@ -42,8 +43,18 @@ class Peer(Protocol):
         self.tell()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """The end. The reason travels as a value."""
-        self.lost.callback(reason.value)  # type: ignore[arg-type]
+        """The end."""
+        self.ended = ended = reason.value
+        assert ended is not None
+        for waiting in self.ends:
+            waiting.callback(cast(Any, ended))
+
+    def end(self) -> Deferred[BaseException]:
+        """Fires with the reason when the connection is lost, or has been."""
+        if self.ended is not None:
+            return succeed(cast(Any, self.ended))
+        self.ends.append(Deferred())
+        return self.ends[-1]
 
     def until(self, size: int) -> Deferred[bytes]:
         """Fires with all bytes when there are `size` of them."""
@@ -87,13 +98,13 @@ class Straight(TestCase):
     near: Peer
     far: Peer
 
-    async def setUp(self) -> None:
+    async def setUp(self) -> None:  # type: ignore[override]
         """Connect; at the end close both sides."""
         self.near, self.far = Peer(), Peer()
         server, client = self.endpoints()
-        port = await server.listen(Factory.forProtocol(lambda: self.far))  # type: ignore[arg-type]
+        port = await server.listen(Factory.forProtocol(lambda: self.far))
         self.addCleanup(port.stopListening)
-        await self.client(client, port).connect(Factory.forProtocol(lambda: self.near))  # type: ignore[arg-type]
+        await self.client(client, port).connect(Factory.forProtocol(lambda: self.near))
         await self.far.made
         assert self.near.transport is not None
         self.plain = cast(Any, self.near.transport)
@@ -111,7 +122,7 @@ class Straight(TestCase):
         """Abort both sides, and wait until they are gone."""
         for peer in (self.near, self.far):
             cast(Any, peer.transport).abortConnection()
-        return gatherResults([self.near.lost, self.far.lost])
+        return gatherResults([self.near.end(), self.far.end()])
 
     def queue(self) -> int:
         """How many bytes wait in user space."""
@@ -153,6 +164,19 @@ class SendingTests(Straight):
         self.plain.write(b"queued, ")
         straight_write(self.plain)(b"written")
         self.assertEqual(await self.far.until(15), b"queued, written")
+
+    async def test_behind_what_is_being_sent(self) -> None:
+        """What the reactor has begun to send goes first, even when the kernel has room again."""
+        write = straight_write(self.plain)
+        far = cast(Any, self.far.transport)
+        far.pauseProducing()
+        write(BIG)
+        self.plain.doWrite()
+        self.assertEqual((bool(self.plain.dataBuffer), self.plain._tempDataBuffer), (True, []))
+        self.far.dataReceived(far.getHandle().recv(len(BIG)))
+        write(b"last")
+        far.resumeProducing()
+        self.assertEqual(await self.far.until(len(BIG) + 4), BIG + b"last")
 
     def test_unsent(self) -> None:
         """What the kernel did not take is counted, and the rest was taken."""
@@ -201,11 +225,8 @@ class SendingTests(Straight):
         """What was written before a close arrives."""
         straight_write(self.plain)(BIG)
         self.plain.loseConnection()
-        await self.far.lost
+        await self.far.end()
         self.assertEqual(bytes(self.far.received), BIG)
-        self.near.lost, self.far.lost = Deferred(), Deferred()
-        self.near.lost.callback(None)  # type: ignore[arg-type]
-        self.far.lost.callback(None)  # type: ignore[arg-type]
 
     def test_after_abort(self) -> None:
         """After an abort nothing more goes out."""
@@ -217,30 +238,33 @@ class SendingTests(Straight):
 
     async def test_half_closed(self) -> None:
         """After our side was closed for writing, a write is dropped as by the transport itself."""
-        write = straight_write(self.plain)
-        write(b"all")
+        straight_write(self.plain)(b"all")
         self.plain.loseWriteConnection()
-        await self.far.lost
-        write(b" and more")
-        self.assertEqual(bytes(self.far.received), b"all")
-        self.far.lost = Deferred()
-        self.far.lost.callback(None)  # type: ignore[arg-type]
+        await self.far.end()
+        sent: list[bytes] = []
+        self.patch(self.plain, "writeSomeData", sent.append)
+        straight_write(self.plain)(b" and more")
+        self.assertEqual((bytes(self.far.received), sent, self.queue()), (b"all", [], 0))
 
     async def test_reset(self) -> None:
-        """A write into a connection that was reset does not raise; the loss is told later, by connectionLost."""
+        """A write into a connection that was reset does not raise; the loss is told later, by connectionLost, and as a loss."""
         far = cast(Any, self.far.transport)
         far.abortConnection()
-        await self.far.lost
+        await self.far.end()
         write = straight_write(self.plain)
         for _ in range(3):
             write(b"into the void")
-        self.assertFalse(self.near.lost.called)
-        reason = await self.near.lost
+        self.assertIsNone(self.near.ended)
+        reason = await self.near.end()
         self.assertIsInstance(reason, ConnectionLost)
         write(b"and after the loss")
-        for peer in (self.near, self.far):
-            peer.lost = Deferred()
-            peer.lost.callback(None)  # type: ignore[arg-type]
+
+    async def test_orderly_close(self) -> None:
+        """A peer that closes in good order is still told from one that resets."""
+        straight_write(self.plain)(b"x")
+        await self.far.until(1)
+        cast(Any, self.far.transport).loseConnection()
+        self.assertIsInstance(await self.near.end(), ConnectionDone)
 
     def test_error_in_send(self) -> None:
         """A send that fails, by an exception or a negative number, leaves the bytes to the reactor."""

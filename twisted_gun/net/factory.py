@@ -7,9 +7,11 @@ Twisted's `ReconnectingClientFactory` keeps the time between two attempts; when,
 
 from __future__ import annotations
 
+import math
 import random
 from collections import deque
-from typing import Any, Protocol as Interface
+from typing import Any
+from typing import Protocol as Interface
 
 from twisted.internet.error import NotConnectingError
 from twisted.internet.interfaces import IAddress, IConnector
@@ -62,9 +64,9 @@ class GunClientFactory(ReconnectingClientFactory):
     jitter = 0.0
 
     def __init__(self, living: Living, options: Options, deadlines: Deadlines, clock: Any) -> None:
-        self.maxRetries = options.retry
+        self.maxRetries = options.retry  # type: ignore[assignment]
         self.initialDelay = self.delay = options.retry_timeout
-        self.maxDelay = max(self.maxDelay, options.retry_timeout)
+        self.maxDelay = max(self.maxDelay, options.retry_timeout)  # type: ignore[assignment]
         self.clock = clock
         #: As Gun's: "not_connected", "connecting", "tls_handshake", "connected", "closing"; at the end "terminated".
         self.state = "not_connected"
@@ -145,7 +147,7 @@ class GunClientFactory(ReconnectingClientFactory):
         """The hop's core runs: the counts begin anew."""
         self.state = "connected"
         self.last_failure = None
-        self.resetDelay()
+        self.resetDelay()  # type: ignore[no-untyped-call]
         self._living.went_up(hop)
 
     def hop_lost(self, hop: Hop, was_up: bool, reason: GunError | None) -> None:
@@ -175,7 +177,7 @@ class GunClientFactory(ReconnectingClientFactory):
             self.retries, self.delay = self.maxRetries - chosen[0] - 1, chosen[1]
         elif self.retries == 0 and self._may_retry_at_once():
             self.delay = 0.0
-        super().retry(connector)
+        super().retry(connector)  # type: ignore[no-untyped-call]
         if chosen is not None or self.delay == 0.0:
             self.delay = standing
 
@@ -193,7 +195,7 @@ class GunClientFactory(ReconnectingClientFactory):
         try:
             answer = decide(left, self._options)  # type: ignore[misc]
             retries, seconds = int(answer["retries"]), float(answer["timeout"])
-            if retries < 0 or not seconds >= 0:
+            if retries < 0 or not 0 <= seconds < math.inf:
                 raise ValueError(f"expected numbers >= 0, not {answer!r}")
             return retries, seconds
         except Exception:
@@ -211,7 +213,7 @@ class GunClientFactory(ReconnectingClientFactory):
 
     def stopTrying(self) -> None:
         try:
-            super().stopTrying()
+            super().stopTrying()  # type: ignore[no-untyped-call]
         except NotConnectingError:  # there is an attempt no longer
             pass
 
@@ -234,4 +236,3 @@ def backoff(initial: float = 0.5, maximum: float = 60.0, jitter: bool = True) ->
 
 
 _log = Logger()
-

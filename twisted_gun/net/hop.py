@@ -54,6 +54,9 @@ class Above(Interface):
     def tell(self, event: StreamEvent) -> None:
         """Something happened to a stream."""
 
+    def turn_over(self) -> bool:
+        """All that happened was told; whether anything was done about it that may have led to more."""
+
     def stream_failed(self, stream: Any, reason: GunError) -> None:
         """A stream has ended by `reason`."""
 
@@ -105,6 +108,7 @@ class Hop(Protocol):
     ) -> None:
         self._above = above
         self._tell = above.tell
+        self._turn_over = above.turn_over
         self._deadlines = deadlines
         self._now = deadlines.now
         self._choose = choose
@@ -157,7 +161,8 @@ class Hop(Protocol):
             self._queue.extend(self.core.connection_lost(self._reason or error, clean))
         # In good order only if that was our own intention: a peer that closes while nothing is under way is "closed" too.
         end = self._reason if self._closing else error
-        self.perform([_Lost(end)])
+        self._queue.append(_Lost(end))
+        self.perform([])
 
     # From above.
 
@@ -173,13 +178,19 @@ class Hop(Protocol):
             return
         self._performing = True
         try:
-            while queue:
-                step = queue.popleft()
-                do = _DO.get(type(step))
-                if do is None:
-                    self._tell(step)
-                else:
-                    do(self, step)
+            while True:
+                while queue:
+                    step = queue.popleft()
+                    do = _DO.get(type(step))
+                    if do is None:
+                        self._tell(step)
+                    else:
+                        do(self, step)
+                if not self._turn_over() and not queue:
+                    if not self._out:
+                        break
+                    # The end of a turn: one write. It may pause those who send, and what they then ask for joins the queue too.
+                    self._flush()
         finally:
             self._performing = False
         self._settle()
@@ -248,9 +259,7 @@ class Hop(Protocol):
         self._above.lost(self, step.reason)
 
     def _settle(self) -> None:
-        """The end of a turn: one write, and the timer as the core wants it."""
-        if self._out:
-            self._flush()
+        """The end of a turn: the timer as the core wants it."""
         if self.running:
             when = self.core.deadline()
             if when != self._core_deadline:
@@ -261,10 +270,9 @@ class Hop(Protocol):
                     self._deadlines.set_at((self, "core"), when, self._time_passed)
 
     def _flush(self) -> None:
-        out = self._out
+        out, self._out = self._out, []
         if out and not self._lost:
             self._write(out[0] if len(out) == 1 else b"".join(out))
-        out.clear()
 
     # The core's life.
 

@@ -9,11 +9,14 @@ It knows neither protocols nor TLS.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterable
 from typing import Any, TypeGuard
 
 from twisted.internet import tcp
+from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import ITransport
+from twisted.internet.main import CONNECTION_LOST
 from twisted.protocols.policies import ProtocolWrapper
 from zope.interface import directlyProvides, providedBy
 
@@ -40,9 +43,9 @@ def straight_write(transport: ITransport) -> Callable[[bytes], None]:
             queue(data)
         elif data:
             sent = send(data)
-            # An exception, or a negative number, says that the connection is lost. The reactor meets the same error when it
-            # sends what is queued, and then reports the loss in its own turn instead of inside this call.
+            # An exception, or a negative number, says that the connection is lost.
             if not isinstance(sent, int) or sent < 0:
+                _lose_soon(socket)
                 queue(data)
             elif sent < len(data):
                 queue(data[sent:])
@@ -98,6 +101,22 @@ class _Straight:
 def _is_plain_socket(transport: object) -> TypeGuard[tcp.Connection]:
     """Whether `transport` is a TCP or UNIX socket of Twisted's whose `write` nobody has replaced."""
     return isinstance(transport, tcp.Connection) and getattr(transport.write, "__func__", None) is tcp.Connection.write
+
+
+def _lose_soon(socket: tcp.Connection) -> None:
+    """
+    Let the reactor report the loss that a send met, in its own turn, after what can still be read.
+
+    The send has taken the socket's error with it: the reactor would read an end of file, and take a reset for an orderly close.
+    """
+    alive = weakref.ref(socket)  # weak, for the socket will hold what holds this
+
+    def read() -> ConnectionLost | ConnectionDone | None:
+        transport = alive()
+        found = None if transport is None else type(transport).doRead(transport)
+        return CONNECTION_LOST if isinstance(found, ConnectionDone) else found
+
+    socket.doRead = read  # type: ignore[method-assign]
 
 
 def _must_queue(socket: tcp.Connection) -> bool:

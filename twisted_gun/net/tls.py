@@ -202,8 +202,8 @@ class UnbufferedTls(TLSMemoryBIOProtocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The transport is gone, for `reason`; the application hears what TLS knows better."""
-        # A transport that ends in good order before the peer's close_notify was cut short, and Twisted says so. But what we closed
-        # ourselves was not, and a transport that failed (a TLS below this one, say) has told us more than that.
+        # A transport that ends in good order before the peer's close_notify was cut short, and Twisted says so. But what we
+        # closed ourselves was not, and a transport that failed (a TLS below this one, say) has told us more than that.
         if self._reason is None and (self.disconnecting or not reason.check(ConnectionDone)):
             self._reason = reason
         super().connectionLost(reason)  # type: ignore[no-untyped-call]
@@ -299,7 +299,7 @@ def _objection_of(look: Callable[_Arguments, str | None], *args: _Arguments.args
     """What `look` objects to, None if nothing; that it raised is an objection like any other."""
     try:
         return look(*args, **kwargs)
-    except BaseException as error:  # noqa: BLE001 - an exception must never let a certificate pass
+    except BaseException as error:  # an exception must never let a certificate pass
         return f"it could not be checked ({type(error).__name__}: {_printable(str(error))})"
 
 

@@ -216,9 +216,7 @@ def _trust(options: TlsOptions) -> _Trust:
 def _trust_in_path(path: str | bytes) -> _Trust:
     try:
         name = os.fsdecode(path)
-        names = (
-            sorted(entry.path for entry in os.scandir(name) if _PEM_NAME.fullmatch(entry.name)) if os.path.isdir(name) else [name]
-        )
+        names = sorted(entry.path for entry in os.scandir(name) if _PEM_NAME.fullmatch(entry.name)) if os.path.isdir(name) else [name]
         files = tuple(_Seen.now(file) for file in _without_doubles(names) if _holds_certificate(file))
     except (OSError, ValueError) as error:
         raise OptionError(_TRUST_ROOT, f"a file or folder that can be read ({error})", path) from error

@@ -7,10 +7,11 @@ seconds, from any fixed point), and answers with steps. To a core a stream is a 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Protocol
 
-from twisted_gun.errors import GunError
+from twisted_gun.errors import GunError, LimitReached
 from twisted_gun.wire.steps import Steps
 
 __all__ = ["Core", "Losses", "Reader", "Request"]
@@ -121,22 +122,30 @@ class Reader:
             self._at = 0
         self._bytes += data
 
-    def until(self, mark: bytes, limit: int) -> bytes | None:
+    def until(self, mark: bytes, most: int, name: str, limit: int | None = None) -> bytes | None:
         """
         The bytes up to and including `mark`, which are then gone; None where it has not arrived.
 
-        Raises `OverflowError` as soon as more than `limit` bytes, the mark included, would be needed.
+        Raises `LimitReached` for the option `name` (with the value `limit`, or `most`) as soon as more than `most` bytes, the mark
+        included, would be needed.
         """
         found = self._bytes.find(mark, max(self._at, self._searched))
         if found < 0:
             self._searched = max(self._at, len(self._bytes) - len(mark) + 1)
-            if len(self) >= limit:
-                raise OverflowError
+            if len(self) >= most:
+                raise LimitReached(name, limit or most)
             return None
         end = found + len(mark)
-        if end - self._at > limit:
-            raise OverflowError
+        if end - self._at > most:
+            raise LimitReached(name, limit or most)
         return self._take(end)
+
+    def match(self, pattern: re.Pattern[bytes]) -> re.Match[bytes] | None:
+        """The match of `pattern` with what comes next, which is then gone; None where it does not match, or not yet."""
+        match = pattern.match(self._bytes, self._at)
+        if match is not None:
+            self._at = self._searched = match.end()
+        return match
 
     def take(self, most: int) -> bytes:
         """Up to `most` bytes, which are then gone."""

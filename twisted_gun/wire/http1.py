@@ -20,20 +20,12 @@ from twisted_gun.errors import (
     TimedOut,
     Truncated,
 )
-from twisted_gun.events import Data, Headers, Inform, Response, Trailers, Upgrade
+from twisted_gun.events import Data, Inform, Response, Trailers, Upgrade
 from twisted_gun.options import HttpOptions
+from twisted_gun.wire.content import ByLength, Chunked, Content, UntilClose
 from twisted_gun.wire.core import Losses, Reader, Request
 from twisted_gun.wire.exchange import Exchange, encode_content, encode_head
-from twisted_gun.wire.response import (
-    Head,
-    check_partial_head,
-    check_partial_line,
-    chunk_size,
-    content_of,
-    fields,
-    parse_head,
-    switched_protocol,
-)
+from twisted_gun.wire.response import Head, check_partial_head, framing_of, parse_head, switched_protocol
 from twisted_gun.wire.steps import (
     Accepting,
     Close,
@@ -62,7 +54,7 @@ class Http1:
     def __init__(self, options: HttpOptions) -> None:
         self._options = options
         self._reader = Reader()
-        self._reading = "head"  # one of _READERS, or "closed"
+        self._reading = "head"  # one of _READERS
         self._exchanges: deque[Exchange] = deque()  # written, and not yet answered
         self._waiting: deque[Exchange] = deque()  # not written, behind an unfinished request
         self._uploading: Exchange | None = None
@@ -70,8 +62,7 @@ class Http1:
         self._accepting = True  # False once the connection is known to take no more
         self._cancelled = 0  # exchanges whose response nobody wants any more
         self._paused = False
-        self._left = 0  # bytes of content, or of the chunk, still to come
-        self._pieces: list[bytes] = []
+        self._content: Content = ByLength(0)  # of the first exchange's response
         self._checked = 0  # bytes of a partial head that were looked at already
         self._blank_line_allowed = True
         self._killed: list[object] = []
@@ -138,7 +129,8 @@ class Http1:
                 steps.append(PauseUpload(stream))
         else:
             self._write_request(exchange, steps)
-            self._was_active(now)
+            if self._timed:
+                self._was_active(now)
         return steps
 
     def data(self, stream: object, data: bytes, fin: bool, now: float) -> Steps:
@@ -244,36 +236,33 @@ class Http1:
     # Reading. Each reader takes what it can and says whether the next one may go on.
 
     def _read_on(self, steps: Steps, now: float) -> None:
-        while self._may_read(steps) and _READERS[self._reading](self, steps, now):
+        while not self._is_held() and _READERS[self._reading](self, steps, now):
             pass
-        self._flush_pieces(steps, fin=False)
-        self._may_read(steps)
-        self._was_active(now)
+        held = self._is_held()
+        if held is not self._paused:
+            self._paused = held
+            steps.append(Pause() if held else Resume())
+        if self._timed:
+            self._was_active(now)
 
-    def _may_read(self, steps: Steps) -> bool:
-        """Whether the first exchange takes more; the socket is paused and resumed accordingly."""
-        if self._reading == "closed":
+    def _is_held(self) -> bool:
+        """Whether the first exchange can take no more for now."""
+        if not self._exchanges:
             return False
-        first = self._exchanges[0] if self._exchanges else None
-        pause = first is not None and (first.held or (first.flow is not None and first.flow <= 0))
-        if pause is not self._paused:
-            self._paused = pause
-            steps.append(Pause() if pause else Resume())
-        return not pause
+        first = self._exchanges[0]
+        return first.held or (first.flow is not None and first.flow <= 0)
 
     def _read_head(self, steps: Steps, now: float) -> bool:
         reader = self._reader
-        if not len(reader) or (self._blank_line_allowed and not self._skip_blank_line()):
+        if not reader or (self._blank_line_allowed and not self._skip_blank_line()):
             return False
         if not self._exchanges:
             return self._refuse_unsolicited(steps)
         try:
-            block = reader.until(b"\r\n\r\n", self._options.max_header_block_size)
+            block = reader.until(b"\r\n\r\n", self._options.max_header_block_size, "max_header_block_size")
             if block is None:
                 return self._await_head(now)
             head = parse_head(block, self._options)
-        except OverflowError:
-            return self._fail(LimitReached("max_header_block_size", self._options.max_header_block_size), steps)
         except (ProtocolViolation, LimitReached) as error:
             return self._fail(error, steps)
         self._checked = 0
@@ -333,34 +322,47 @@ class Http1:
 
     def _take_final(self, exchange: Exchange, head: Head, steps: Steps) -> bool:
         try:
-            content = content_of(head, exchange.request.method)
+            length, chunked, closes = framing_of(head, exchange.request.method)
         except ProtocolViolation as error:
             return self._fail(error, steps)
-        if content.closes and not self._closing:
+        if closes and not self._closing:
             self._refuse_others(steps)
-        self._closing = self._closing or content.closes or exchange.last
+        self._closing = self._closing or closes or exchange.last
         self._accepting = self._accepting and not self._closing
-        self._left = content.length or 0
-        self._reading = content.reading
-        fin = content.length == 0
+        fin = length == 0
         if not exchange.cancelled:
-            steps.append(
-                Response(stream=exchange.stream, fin=fin, status=head.status, headers=head.headers, reason=head.reason)  # type: ignore[arg-type]
-            )
+            event = Response(stream=exchange.stream, fin=fin, status=head.status, headers=head.headers, reason=head.reason)  # type: ignore[arg-type]
+            steps.append(event)
         if fin:
             return self._finish(steps)
-        return self._may_drain(exchange, steps)
+        self._reading = "content"
+        self._content = Chunked(self._options) if chunked else UntilClose() if length is None else ByLength(length)
+        return not exchange.cancelled or self._may_drain(exchange, steps)
 
-    def _read_length(self, steps: Steps, now: float) -> bool:
-        data = self._reader.take(self._left)
-        if not data:
+    def _read_content(self, steps: Steps, now: float) -> bool:
+        content, exchange = self._content, self._exchanges[0]
+        try:
+            data = content.read(self._reader)
+        except (ProtocolViolation, LimitReached) as error:
+            return self._fail(error, steps)
+        done = content.done
+        if not data and not done:
             return False
-        self._left -= len(data)
-        return self._tell(data, self._left == 0, steps)
+        exchange.received += len(data)
+        if exchange.cancelled:
+            exchange.discarded += len(data)
+            if not self._may_drain(exchange, steps):
+                return False
+        elif data or not content.trailers:
+            if exchange.flow is not None:
+                exchange.flow -= 1
+            steps.append(Data(stream=exchange.stream, fin=done and not content.trailers, data=data))  # type: ignore[arg-type]
+        if content.trailers and not exchange.cancelled:
+            steps.append(Trailers(stream=exchange.stream, headers=content.trailers))  # type: ignore[arg-type]
+        return self._finish(steps) if done else True
 
-    def _read_until_close(self, steps: Steps, now: float) -> bool:
-        data = self._reader.take(len(self._reader))
-        return bool(data) and self._tell(data, False, steps)
+    def _read_nothing(self, steps: Steps, now: float) -> bool:
+        return False
 
     def _read_tunnel(self, steps: Steps, now: float) -> bool:
         data = self._reader.take(len(self._reader))
@@ -371,96 +373,11 @@ class Http1:
             steps.append(TunnelData(exchange.stream, data))
         return False
 
-    def _read_chunk_size(self, steps: Steps, now: float) -> bool:
-        extension = self._options.max_chunk_extension_size
-        try:
-            line = self._reader.until(b"\r\n", 16 + extension + 2)
-            if line is None:
-                check_partial_line(self._reader.peek(len(self._reader)))
-                return False
-            self._left = chunk_size(line, extension)
-        except OverflowError:
-            return self._fail(LimitReached("max_chunk_extension_size", extension), steps)
-        except (ProtocolViolation, LimitReached) as error:
-            return self._fail(error, steps)
-        self._reading = "chunk_data" if self._left else "trailers"
-        return True
-
-    def _read_chunk_data(self, steps: Steps, now: float) -> bool:
-        data = self._reader.take(self._left)
-        if not data:
-            return False
-        self._left -= len(data)
-        self._pieces.append(data)
-        if not self._left:
-            self._reading = "chunk_end"
-        return True
-
-    def _read_chunk_end(self, steps: Steps, now: float) -> bool:
-        end = self._reader.peek(2)
-        if not b"\r\n".startswith(end):
-            return self._fail(ProtocolViolation("a chunk is longer than the size it was sent with (RFC 9112 section 7.1)"), steps)
-        if len(end) < 2:
-            return False
-        self._reader.take(2)
-        self._reading = "chunk_size"
-        return True
-
-    def _read_trailers(self, steps: Steps, now: float) -> bool:
-        reader, options = self._reader, self._options
-        if reader.peek(2) == b"\r\n":
-            reader.take(2)
-            self._flush_pieces(steps, fin=True)
-            return self._finish(steps)
-        try:
-            block = reader.until(b"\r\n\r\n", options.max_trailer_block_size)
-            if block is None:
-                check_partial_line(reader.peek(len(reader)))
-                return False
-            trailers = fields(block[:-4].split(b"\r\n"), options.max_trailer_count, "max_trailer_count")
-        except OverflowError:
-            return self._fail(LimitReached("max_trailer_block_size", options.max_trailer_block_size), steps)
-        except (ProtocolViolation, LimitReached) as error:
-            return self._fail(error, steps)
-        return self._take_trailers(trailers, steps)
-
-    def _take_trailers(self, trailers: Headers, steps: Steps) -> bool:
-        exchange = self._exchanges[0]
-        self._flush_pieces(steps, fin=False)
-        if not exchange.cancelled:
-            steps.append(Trailers(stream=exchange.stream, headers=trailers))  # type: ignore[arg-type]
-        return self._finish(steps)
-
-    # Content.
-
-    def _flush_pieces(self, steps: Steps, *, fin: bool) -> None:
-        """Tell the chunks that arrived together as one: their cuts mean nothing (RFC 9112 section 7.1)."""
-        if self._pieces or fin:
-            data = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
-            self._pieces.clear()
-            self._tell_data(self._exchanges[0], data, fin, steps)
-
-    def _tell(self, data: bytes, fin: bool, steps: Steps) -> bool:
-        self._tell_data(self._exchanges[0], data, fin, steps)
-        if fin and self._reading != "closed":
-            return self._finish(steps)
-        return self._reading != "closed"
-
-    def _tell_data(self, exchange: Exchange, data: bytes, fin: bool, steps: Steps) -> None:
-        exchange.received += len(data)
-        if exchange.cancelled:
-            exchange.discarded += len(data)
-            self._may_drain(exchange, steps)
-            return
-        if exchange.flow is not None:
-            exchange.flow -= 1
-        steps.append(Data(stream=exchange.stream, fin=fin, data=data))  # type: ignore[arg-type]
-
     def _may_drain(self, exchange: Exchange, steps: Steps) -> bool:
         """Whether reading goes on: not where a cancelled response would cost more than a new connection."""
         if not exchange.cancelled:
             return True
-        left = self._left if self._reading == "length" else 0
+        left = (self._content.left or 0) if self._reading == "content" else 0
         cheap = exchange.drained or exchange.discarded + left <= self._options.max_cancelled_size
         if exchange.sent and self._reading != "tunnel" and cheap:
             return True
@@ -512,7 +429,6 @@ class Http1:
 
     def _fail(self, reason: GunError, steps: Steps) -> bool:
         """End the connection because of what the peer did; the first exchange is told what that was."""
-        self._flush_pieces(steps, fin=False)
         if self._exchanges and not self._exchanges[0].cancelled:
             first = self._exchanges.popleft()
             self._killed.append(first.stream)
@@ -549,12 +465,13 @@ class Http1:
         if self._reading == "head" or first.cancelled:
             return
         self._exchanges.popleft()
-        if clean and self._reading == "until_close":
+        if clean and isinstance(self._content, UntilClose) and self._reading == "content":
             steps.append(Data(stream=first.stream, fin=True, data=b""))  # type: ignore[arg-type]
         elif clean and self._reading == "tunnel":
             steps.append(TunnelClosed(first.stream))
         else:
-            expected = first.received + self._left if self._reading == "length" else None
+            left = self._content.left if self._reading == "content" else None
+            expected = None if left is None else first.received + left
             error = Truncated(f"the response was cut off after {first.received} bytes of its content: {reason}", first.received, expected)
             error.__cause__ = reason
             self._killed.append(first.stream)
@@ -576,7 +493,7 @@ class Http1:
         options, first = self._options, self._exchanges[0] if self._exchanges else None
         between = self._reading == "head" and not len(self._reader)
         awaited = first is not None and first.sent and between and not self._paused
-        flowing = first is not None and self._reading not in ("head", "tunnel") and not self._paused
+        flowing = self._reading == "content" and not self._paused
         if not awaited or "response" not in self._deadlines:
             self._set("response", options.response_timeout if awaited else None, now)
         self._set("idle", options.idle_timeout if flowing else None, now)
@@ -594,7 +511,12 @@ class Http1:
         self._was_active(now)
 
     def _timed_out(self, stage: str, steps: Steps) -> None:
-        limits = {"closing": "closing_timeout", "headers": "header_timeout", "response": "response_timeout", "idle": "idle_timeout"}
+        limits = {
+            "closing": "closing_timeout",
+            "headers": "header_timeout",
+            "response": "response_timeout",
+            "idle": "idle_timeout",
+        }
         self._fail(TimedOut(stage, getattr(self._options, limits[stage])), steps)
 
 
@@ -609,11 +531,7 @@ def _closed_by(reason: GunError | None) -> GunError:
 
 _READERS = {
     "head": Http1._read_head,
-    "length": Http1._read_length,
-    "until_close": Http1._read_until_close,
-    "chunk_size": Http1._read_chunk_size,
-    "chunk_data": Http1._read_chunk_data,
-    "chunk_end": Http1._read_chunk_end,
-    "trailers": Http1._read_trailers,
+    "content": Http1._read_content,
     "tunnel": Http1._read_tunnel,
+    "closed": Http1._read_nothing,
 }

@@ -8,20 +8,19 @@ come again and again are remembered, so that a long-lived connection parses them
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from twisted_gun.errors import LimitReached, ProtocolViolation
 from twisted_gun.events import Headers
 from twisted_gun.options import HttpOptions
 
 __all__ = [
-    "Content",
+    "Framing",
     "Head",
     "check_partial_head",
-    "check_partial_line",
-    "chunk_size",
-    "content_of",
+    "check_line_ends",
+    "framing_of",
     "ends_connection",
     "fields",
     "parse_head",
@@ -31,15 +30,13 @@ __all__ = [
 _STATUS_LINE = re.compile(rb"HTTP/1\.([0-9]) ([1-9][0-9]{2})(?: ([^\x00-\x08\x0a-\x1f\x7f]*))?")
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _NOT_IN_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
-_CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})((?:[ \t]*;[^\x00-\x08\x0a-\x1f\x7f]*)?)\r\n")
 _BARE_LINE_FEED = re.compile(rb"(?<!\r)\n")
 _LARGEST = 2**63 - 1
-#: Longer lines are not remembered.
-_REMEMBERED = 256
+#: In larger blocks of fields no line is remembered.
+_REMEMBERED = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(NamedTuple):
     """A status line and its fields; `minor` is the 1 of HTTP/1.1."""
 
     minor: int
@@ -48,28 +45,26 @@ class Head:
     headers: Headers
 
 
-@dataclass(frozen=True, slots=True)
-class Content:
+class Framing(NamedTuple):
     """
     How the content of a response ends (RFC 9112 section 6.3).
 
-    `reading` is how it is read: by "length", by "chunk_size", "until_close", or "head" where there is none. `length` is in bytes, None
-    where it is not known. `closes` says that the connection ends with it.
+    `length` is in bytes, 0 where there is no content; None where it is `chunked`, or ends with the connection. `closes` says that the
+    connection ends with it.
     """
 
-    reading: str
     length: int | None
+    chunked: bool
     closes: bool
 
 
 def parse_head(block: bytes, options: HttpOptions) -> Head:
     """The head in `block`, which ends with the empty line."""
-    lines = block[:-4].split(b"\r\n")
-    if len(lines[0]) > options.max_status_line_size:
+    first, _, rest = block.partition(b"\r\n")
+    if len(first) > options.max_status_line_size:
         raise LimitReached("max_status_line_size", options.max_status_line_size)
-    minor, status, reason = _status_line(lines[0])
-    del lines[0]
-    return Head(minor, status, reason, fields(lines, options.max_header_count, "max_header_count"))
+    minor, status, reason = _status_line(first)
+    return Head(minor, status, reason, fields(rest, options.max_header_count, "max_header_count"))
 
 
 @lru_cache(maxsize=64)
@@ -80,16 +75,21 @@ def _status_line(line: bytes) -> tuple[int, int, bytes]:
     return int(match[1]), int(match[2]), match[3] or b""
 
 
-def fields(lines: list[bytes], limit: int, limit_name: str) -> Headers:
-    """The fields in `lines`, names in lower case; at most `limit` of them."""
+def fields(block: bytes, limit: int, limit_name: str) -> Headers:
+    """The fields in `block`, which ends with an empty line, names in lower case; at most `limit` of them."""
+    lines = block.split(b"\r\n")
+    del lines[-2:]
     if len(lines) > limit:
         raise LimitReached(limit_name, limit)
-    found = []
+    if b"\n " in block or b"\n\t" in block or block[:1] in (b" ", b"\t"):
+        return _folded_fields(lines)
+    return tuple(map(_remembered_field if len(block) <= _REMEMBERED else _field, lines))
+
+
+def _folded_fields(lines: list[bytes]) -> Headers:
+    found: list[tuple[bytes, bytes]] = []
     for line in lines:
-        if line[:1] in (b" ", b"\t"):
-            found.append(_folded(found, line))
-        else:
-            found.append(_remembered_field(line) if len(line) <= _REMEMBERED else _field(line))
+        found.append(_folded(found, line) if line[:1] in (b" ", b"\t") else _field(line))
     return tuple(found)
 
 
@@ -135,80 +135,72 @@ def check_partial_head(new: bytes, first: bool, size: int, options: HttpOptions)
         raise LimitReached("max_status_line_size", options.max_status_line_size)
 
 
-def check_partial_line(part: bytes) -> None:
+def check_line_ends(part: bytes) -> None:
     """Refuse the beginning of a chunk's line or of a trailer block that has a line end of another kind."""
     if _BARE_LINE_FEED.search(part):
         raise ProtocolViolation("a line ends with LF alone; HTTP/1.1 lines end with CRLF (RFC 9112 section 2.2)")
 
 
-def chunk_size(line: bytes, max_extension: int) -> int:
-    """The size in the first `line` of a chunk, CRLF included (RFC 9112 section 7.1)."""
-    match = _CHUNK_SIZE.fullmatch(line)
-    if match is None:
-        raise ProtocolViolation(f"expected the size of a chunk in hexadecimal digits, not {line[:64]!r}")
-    if len(match[2]) > max_extension:
-        raise LimitReached("max_chunk_extension_size", max_extension)
-    return int(match[1], 16)
-
-
-_FRAMING = frozenset({b"connection", b"content-length", b"transfer-encoding"})
-
-
-def content_of(head: Head, method: bytes) -> Content:
+def framing_of(head: Head, method: bytes) -> Framing:
     """What `head` says of the content that follows, after a request of `method`; RFC 9112 section 6.3, rule by rule."""
-    said: dict[bytes, list[bytes]] = {}
-    for name, value in head.headers:
-        if name in _FRAMING:
-            said.setdefault(name, []).append(value)
-    length = _content_length(said[b"content-length"]) if b"content-length" in said else None
-    closes = _closes(head.minor, said.get(b"connection"))
-    if method == b"HEAD" or head.status in (204, 304):
-        return Content("head", 0, closes)
+    minor, status, _, headers = head
+    said = dict(headers)
+    single = len(said) == len(headers)  # so that nothing is said twice
+    length = said.get(b"content-length")
+    size = None if length is None else _content_length(length if single else _joined(headers, b"content-length"))
+    connection = said.get(b"connection")
+    closes = minor == 0 if connection is None else _closes(minor, connection if single else _joined(headers, b"connection"))
+    if method == b"HEAD" or status in (204, 304):
+        return Framing(0, False, closes)
     if b"transfer-encoding" in said:
-        return _coded(head, said[b"transfer-encoding"], closes or length is not None)
-    if length is None:
-        return Content("until_close", None, True)
-    return Content("length", length, closes)
+        return _coded(minor, _joined(headers, b"transfer-encoding"), closes or size is not None)
+    if size is None:
+        return Framing(None, False, True)
+    return Framing(size, False, closes)
 
 
-def _coded(head: Head, values: list[bytes], closes: bool) -> Content:
+def _joined(headers: Headers, wanted: bytes) -> bytes:
+    """RFC 9110 section 5.3: fields of one name are one field, whose value is a list."""
+    return b",".join([value for name, value in headers if name == wanted])
+
+
+def _coded(minor: int, value: bytes, closes: bool) -> Framing:
     """
     Content with a Transfer-Encoding, which "overrides the Content-Length".
 
     Both at once "ought to be handled as an error": the connection is not used again.
     """
-    if head.minor == 0:
+    if minor == 0:
         # RFC 9112 section 6.1: a client "MUST treat the message as if the framing is faulty … and close the connection".
-        return Content("until_close", None, True)
-    codings = [coding.strip(b" \t").lower() for value in values for coding in value.split(b",")]
-    if codings == [b"chunked"]:
-        return Content("chunk_size", None, closes)
-    if codings == [b"identity"]:
-        return Content("until_close", None, True)
-    raise ProtocolViolation(f"the transfer coding {b', '.join(values)[:64]!r} was not asked for (RFC 9112 section 7)")
+        return Framing(None, False, True)
+    coding = value.strip(b" \t").lower()
+    if coding == b"chunked":
+        return Framing(None, True, closes)
+    if coding == b"identity":
+        return Framing(None, False, True)
+    raise ProtocolViolation(f"the transfer coding {value[:64]!r} was not asked for (RFC 9112 section 7)")
 
 
-def _content_length(values: list[bytes]) -> int:
+@lru_cache(maxsize=256)
+def _content_length(value: bytes) -> int:
     """RFC 9110 section 8.6: identical values may be folded into one; anything else is "an unrecoverable error"."""
-    lengths = {value.strip(b" \t") for line in values for value in line.split(b",")}
+    lengths = {part.strip(b" \t") for part in value.split(b",")}
     length = lengths.pop()
     if lengths or not length.isdigit() or len(length) > 19 or int(length) > _LARGEST:
-        raise ProtocolViolation(f"content-length {b', '.join(values)[:64]!r} is not a length (RFC 9110 section 8.6)")
+        raise ProtocolViolation(f"content-length {value[:64]!r} is not a length (RFC 9110 section 8.6)")
     return int(length)
 
 
-def _closes(minor: int, values: list[bytes] | None) -> bool:
-    """RFC 9112 section 9.3: whether the connection ends with this message."""
-    if values is None:
-        return minor == 0
-    options = {option.strip(b" \t").lower() for value in values for option in value.split(b",")}
+@lru_cache(maxsize=64)
+def _closes(minor: int, value: bytes) -> bool:
+    """RFC 9112 section 9.3: whether the connection ends with this message, whose Connection field has this `value`."""
+    options = {option.strip(b" \t").lower() for option in value.split(b",")}
     return b"close" in options or (minor == 0 and b"keep-alive" not in options)
 
 
 def ends_connection(headers: Headers, version: str) -> bool:
     """Whether a request with `headers`, sent as `version`, is the last one on its connection."""
-    values = [value for name, value in headers if name == b"connection"]
-    return _closes(0 if version == "HTTP/1.0" else 1, values or None)
+    return _closes(0 if version == "HTTP/1.0" else 1, _joined(headers, b"connection")) if headers else version == "HTTP/1.0"
 
 
 def switched_protocol(asked: Headers, answered: Headers) -> bytes | None:

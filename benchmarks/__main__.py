@@ -1,0 +1,112 @@
+"""``python -m benchmarks``: runs every client against one server, round by round, and prints the medians side by side."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from benchmarks.client import ClientFailed, run_client
+from benchmarks.drivers import DRIVERS, Driver
+from benchmarks.report import Results, as_json, as_text
+from benchmarks.scenarios import SCENARIOS, Job, Scenario
+from benchmarks.server import Server, started_server
+
+
+def main() -> int:
+    """Do what the command line says; 1 where a client failed."""
+    given = _arguments()
+    drivers = [DRIVERS[name] for name in given.only or DRIVERS]
+    scenarios = [SCENARIOS[name] for name in given.scenario or SCENARIOS]
+    with started_server(given.server) as server:
+        facts = _facts(drivers, server, given)
+        print("\n".join(f"{name}: {value}" for name, value in facts.items()), flush=True)
+        results = [_compare(scenario, drivers, server, given) for scenario in scenarios]
+    if given.json:
+        given.json.write_text(json.dumps(as_json(facts, results), indent=1) + "\n")
+    return 1 if any(result.failures for result in results) else 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Compare HTTP/1.1 clients side by side.")
+    parser.add_argument("--rounds", type=int, default=5, help="how often each client is measured (default %(default)s)")
+    parser.add_argument("--requests", type=int, help="how many requests are measured (default: what takes --seconds)")
+    parser.add_argument("--seconds", type=float, default=1.0, help="about how long one measurement takes (default %(default)s)")
+    parser.add_argument(
+        "--only", action="append", choices=DRIVERS, metavar="NAME", help=f"only this client: {', '.join(DRIVERS)}"
+    )
+    parser.add_argument(
+        "--scenario", action="append", choices=SCENARIOS, metavar="NAME", help=f"only this scenario: {', '.join(SCENARIOS)}"
+    )
+    parser.add_argument("--server", choices=("best", "nginx", "python"), default="best", help="nginx where there is one")
+    parser.add_argument(
+        "--reactor", choices=("default", "asyncio", "uvloop"), default="default", help="for the clients on Twisted"
+    )
+    parser.add_argument(
+        "--cores",
+        choices=("auto", "apart", "together"),
+        default="auto",
+        help="client and server on two cores, or on one; auto: on one for the small GETs on one connection",
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything measured to FILE")
+    parser.add_argument("--quick", action="store_true", help="one round, a fifth of a second each: shows that it runs, no more")
+    given = parser.parse_args()
+    if given.quick:
+        given.rounds, given.seconds = 1, 0.2
+    return given
+
+
+def _facts(drivers: list[Driver], server: Server, given: argparse.Namespace) -> dict[str, Any]:
+    packages = sorted({package for driver in drivers for package in driver.packages})
+    return {
+        "server": server.name,
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "packages": ", ".join(f"{package} {_version(package)}" for package in packages),
+        "reactor": given.reactor,
+        "rounds": given.rounds,
+        "cores": given.cores,
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "(checkout)"
+
+
+def _compare(scenario: Scenario, drivers: list[Driver], server: Server, given: argparse.Namespace) -> Results:
+    """Measure the clients in turn (A B C, A B C), so that what slows the machine for a while slows all of them."""
+    client_cpu, server_cpu = _cores(scenario, given.cores)
+    server.stay_on(server_cpu)
+    results = Results(scenario=scenario, cores=(client_cpu, server_cpu))
+    port = server.tls_port if scenario.tls else server.port
+    job = Job(scenario=scenario, port=port, ca=server.ca, requests=given.requests, seconds=given.seconds)
+    for _ in range(given.rounds):
+        for driver in drivers:
+            if driver.name in results.failures:
+                continue
+            try:
+                results.add(driver.name, run_client(driver, job, cpu=client_cpu, reactor=given.reactor))
+            except ClientFailed as failure:
+                results.failures[driver.name] = str(failure)
+    print(f"\n{as_text(results)}", flush=True)
+    return results
+
+
+def _cores(scenario: Scenario, wanted: str) -> tuple[int | None, int | None]:
+    """The core of the client and that of the server; None for any, where there is no choice."""
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    if len(cores) < 2:
+        return None, None
+    together = wanted == "together" or (wanted == "auto" and scenario.alternating)
+    return cores[0], cores[0] if together else cores[1]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

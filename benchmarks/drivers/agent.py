@@ -1,0 +1,98 @@
+"""`twisted.web.client.Agent`, and treq on top of it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import treq
+from treq.client import HTTPClient
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.ssl import Certificate, trustRootFromCertificates
+from twisted.python.failure import Failure
+from twisted.web.client import Agent, BrowserLikePolicyForHTTPS, HTTPConnectionPool, ResponseDone, readBody
+
+from benchmarks.scenarios import Download, Job, Measurement, check_small, measure
+
+__all__ = ["agent", "treq_client"]
+
+
+async def agent(reactor: Any, job: Job) -> Measurement:
+    """`Agent` with a persistent pool; `readBody`, or a protocol that counts."""
+    client, url = _Pooled(reactor, job), job.url.encode("ascii")
+
+    async def small() -> None:
+        response = await client.agent.request(b"GET", url)
+        check_small(response.code, await readBody(response))
+
+    async def big() -> None:
+        response = await client.agent.request(b"GET", url)
+        done: Deferred[Download] = Deferred()
+        response.deliverBody(_Counting(done))  # type: ignore[no-untyped-call]
+        (await done).check(response.code)
+
+    return await client.measure(big if job.scenario.download else small)
+
+
+async def treq_client(reactor: Any, job: Job) -> Measurement:
+    """treq's `HTTPClient` on the same `Agent`."""
+    client = _Pooled(reactor, job)
+    http = HTTPClient(client.agent)
+
+    async def small() -> None:
+        response = await http.get(job.url)
+        check_small(response.code, await treq.content(response))
+
+    async def big() -> None:
+        download = Download()
+        response = await http.get(job.url, unbuffered=True)
+        await treq.collect(response, download.add)
+        download.check(response.code)
+
+    return await client.measure(big if job.scenario.download else small)
+
+
+class _Pooled:
+    """An `Agent` whose pool keeps as many connections as the scenario wants."""
+
+    def __init__(self, reactor: Any, job: Job) -> None:
+        self._job = job
+        self._pool = HTTPConnectionPool(reactor, persistent=True)  # type: ignore[no-untyped-call]
+        self._pool.maxPersistentPerHost = job.scenario.connections
+        trust = trustRootFromCertificates([Certificate.loadPEM(Path(job.ca).read_bytes())])  # type: ignore[no-untyped-call]
+        self.agent = Agent(reactor, contextFactory=BrowserLikePolicyForHTTPS(trust), pool=self._pool)  # type: ignore[no-untyped-call]
+
+    async def measure(self, once: Callable[[], Awaitable[None]]) -> Measurement:
+        """Measure ``once()`` in as many coroutines as there are connections."""
+
+        async def work(turns: Iterator[int]) -> None:
+            for _ in turns:
+                await once()
+
+        async def repeat(count: int) -> None:
+            turns = iter(range(count))
+            await gatherResults([Deferred.fromCoroutine(work(turns)) for _ in range(self._job.scenario.connections)])
+
+        try:
+            return await measure(self._job, repeat)
+        finally:
+            await self._pool.closeCachedConnections()  # type: ignore[no-untyped-call]
+
+
+class _Counting(Protocol):
+    """Counts a body, then tells `done`."""
+
+    def __init__(self, done: Deferred[Download]) -> None:
+        self._done = done
+        self._download = Download()
+
+    def dataReceived(self, data: bytes) -> None:
+        self._download.add(data)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if reason.check(ResponseDone):  # type: ignore[no-untyped-call]
+            self._done.callback(self._download)
+        else:
+            self._done.errback(reason)

@@ -1,0 +1,77 @@
+"""pycurl: one easy handle used again and again, or as many as there are connections under one multi handle."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import pycurl  # type: ignore[import-untyped]
+
+from benchmarks.scenarios import Download, Job, Measurement, check_small, measure
+
+__all__ = ["curl"]
+
+
+async def curl(job: Job) -> Measurement:
+    """libcurl through pycurl; it waits by itself, so this coroutine never does."""
+    transfers = [_Transfer(job) for _ in range(job.scenario.connections)]
+    return await measure(job, _one_by_one(transfers[0]) if len(transfers) == 1 else _side_by_side(transfers))
+
+
+class _Transfer:
+    """An easy handle, and the check of what it brought."""
+
+    def __init__(self, job: Job) -> None:
+        self._download = Download()
+        self._pieces: list[bytes] = []
+        self._whole = job.scenario.download
+        self.easy = pycurl.Curl()
+        self.easy.setopt(pycurl.URL, job.url)
+        self.easy.setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1)
+        self.easy.setopt(pycurl.PROXY, "")
+        self.easy.setopt(pycurl.CAINFO, job.ca)
+        self.easy.setopt(pycurl.WRITEFUNCTION, self._download.add if self._whole else self._pieces.append)
+
+    def check(self) -> None:
+        status = self.easy.getinfo(pycurl.RESPONSE_CODE)
+        if self._whole:
+            self._download.check(status)
+            self._download.size = 0
+        else:
+            check_small(status, b"".join(self._pieces))
+            self._pieces.clear()
+
+
+def _one_by_one(transfer: _Transfer) -> Callable[[int], Awaitable[None]]:
+    async def repeat(count: int) -> None:
+        for _ in range(count):
+            transfer.easy.perform()
+            transfer.check()
+
+    return repeat
+
+
+def _side_by_side(transfers: list[_Transfer]) -> Callable[[int], Awaitable[None]]:
+    multi = pycurl.CurlMulti()
+    multi.setopt(pycurl.M_MAX_HOST_CONNECTIONS, len(transfers))
+    by_handle = {transfer.easy: transfer for transfer in transfers}
+
+    async def repeat(count: int) -> None:
+        waiting = iter(range(count))
+        for transfer, _ in zip(transfers, waiting, strict=False):
+            multi.add_handle(transfer.easy)
+        running = True
+        while running:
+            _, running = multi.perform()
+            _, done, failed = multi.info_read()
+            if failed:
+                raise ConnectionError(failed)
+            for easy in done:
+                by_handle[easy].check()
+                multi.remove_handle(easy)
+                if next(waiting, None) is not None:
+                    multi.add_handle(easy)
+                    running = True
+            if running and not done:
+                multi.select(1.0)
+
+    return repeat

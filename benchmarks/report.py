@@ -1,0 +1,93 @@
+"""Medians, ratios, the table and the JSON: what is made of the measurements."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from statistics import median
+from typing import Any
+
+from benchmarks.scenarios import BIG_SIZE, Measurement, Scenario
+
+__all__ = ["Results", "as_json", "as_text"]
+
+#: The clients that the others are held against.
+BASELINES = ("aiohttp", "agent")
+
+
+@dataclass(slots=True, kw_only=True)
+class Results:
+    """
+    All measurements of one scenario, by client, in the order they were made.
+
+    `cores` are those of the client and of the server, None for any; `failures` says why a client has no measurement.
+    """
+
+    scenario: Scenario
+    cores: tuple[int | None, int | None]
+    measurements: dict[str, list[Measurement]] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
+
+    def add(self, client: str, measurement: Measurement) -> None:
+        self.measurements.setdefault(client, []).append(measurement)
+
+    def rates(self, client: str) -> tuple[float, float]:
+        """The medians per second of wall time and per second of the client's CPU time: MB for a download, else requests."""
+        unit = BIG_SIZE / 1e6 if self.scenario.download else 1.0
+        made = self.measurements[client]
+        return median(unit * m.requests / m.wall for m in made), median(unit * m.requests / m.cpu for m in made)
+
+    def spread(self, client: str) -> float:
+        """The slowest to the fastest round by wall time, in percent of the median: how far to trust the median."""
+        rates = [m.requests / m.wall for m in self.measurements[client]]
+        return 100 * (max(rates) - min(rates)) / median(rates)
+
+
+def as_text(results: Results) -> str:
+    """A table: a line a client, the ratios to the `BASELINES` behind each median."""
+    unit = "MB" if results.scenario.download else "req"
+    against = [name for name in BASELINES if name in results.measurements]
+    ratios = "".join(f" {'/' + name:>9}" for name in against)
+    lines = [
+        f"{results.scenario.name}: {results.scenario.title} ({_cores_as_text(results)})",
+        f"  {'':14} {unit + '/s':>9}{ratios}   {unit + '/CPU s':>9}{ratios}   {'spread':>7}",
+    ]
+    for client in results.measurements:
+        wall, cpu = (_with_ratios(results, client, against, index) for index in (0, 1))
+        lines.append(f"  {client:14} {wall}   {cpu}   {results.spread(client):6.0f}%")
+    for client, reason in results.failures.items():
+        lines.append(f"  {client:14} failed: {(reason.splitlines() or ['for no stated reason'])[-1]}")
+    return "\n".join(lines)
+
+
+def _cores_as_text(results: Results) -> str:
+    client, server = results.cores
+    if client is None:
+        return "cores not chosen"
+    return "client and server on one core" if client == server else "client and server on a core each"
+
+
+def _with_ratios(results: Results, client: str, against: list[str], index: int) -> str:
+    rate = results.rates(client)[index]
+    return f"{rate:9,.0f}" + "".join(f" {rate / results.rates(name)[index]:8.2f}x" for name in against)
+
+
+def as_json(facts: dict[str, Any], results: list[Results]) -> dict[str, Any]:
+    """Everything, for another program: facts, and by scenario and client the medians, the ratios and each measurement."""
+    return {"facts": facts, "scenarios": {result.scenario.name: _scenario_as_json(result) for result in results}}
+
+
+def _scenario_as_json(results: Results) -> dict[str, Any]:
+    clients: dict[str, Any] = {}
+    for client, made in results.measurements.items():
+        wall, cpu = results.rates(client)
+        against = {name: results.rates(name) for name in BASELINES if name in results.measurements}
+        clients[client] = {
+            "per_second": wall,
+            "per_cpu_second": cpu,
+            "wall_ratios": {name: wall / rates[0] for name, rates in against.items()},
+            "cpu_ratios": {name: cpu / rates[1] for name, rates in against.items()},
+            "rounds": [asdict(measurement) for measurement in made],
+        }
+    unit = "MB" if results.scenario.download else "requests"
+    cores = _cores_as_text(results)
+    return {"title": results.scenario.title, "cores": cores, "unit": unit, "clients": clients, "failures": results.failures}

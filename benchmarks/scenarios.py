@@ -1,0 +1,127 @@
+"""
+What is measured: the scenarios, the job one client process is given, and the measurement it gives back.
+
+This module knows neither a client nor a server.
+"""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+__all__ = ["SCENARIOS", "Download", "Job", "Measurement", "Scenario", "measure"]
+
+#: Both servers answer this path with `SMALL_BODY` and eight headers.
+SMALL_PATH = "/small"
+SMALL_BODY = b"Hello, world!"
+
+#: Both servers answer this path with `BIG_SIZE` bytes.
+BIG_PATH = "/big"
+BIG_SIZE = 100_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """One kind of work: `connections` at a time, each doing one request after the other."""
+
+    name: str
+    title: str
+    connections: int = 1
+    tls: bool = False
+    download: bool = False
+
+    @property
+    def alternating(self) -> bool:
+        """Whether client and server never have work at the same time: then one core shows more than two that sleep in turn."""
+        return self.connections == 1 and not self.download
+
+
+SCENARIOS = {
+    scenario.name: scenario
+    for scenario in (
+        Scenario(name="get-1", title="small GET, one connection"),
+        Scenario(name="get-32", title="small GET, 32 connections", connections=32),
+        Scenario(name="get-1-tls", title="small GET over TLS, one connection", tls=True),
+        Scenario(name="get-32-tls", title="small GET over TLS, 32 connections", connections=32, tls=True),
+        Scenario(name="download", title="100 MB download", download=True),
+        Scenario(name="download-tls", title="100 MB download over TLS", download=True, tls=True),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """
+    What one client process has to do.
+
+    `ca` is the path of the PEM file to trust. `requests` is how many requests (or downloads) are measured; None stands for as
+    many as take about `seconds`, by what the warm-up showed.
+    """
+
+    scenario: Scenario
+    port: int
+    ca: str
+    requests: int | None
+    seconds: float
+
+    @property
+    def path(self) -> str:
+        return BIG_PATH if self.scenario.download else SMALL_PATH
+
+    @property
+    def url(self) -> str:
+        return f"{'https' if self.scenario.tls else 'http'}://127.0.0.1:{self.port}{self.path}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement:
+    """The measured phase of one client process; times in seconds, `cpu` is user and system of the client process."""
+
+    requests: int
+    wall: float
+    cpu: float
+
+
+async def measure(job: Job, repeat: Callable[[int], Awaitable[None]]) -> Measurement:
+    """Warm up, find out how many requests to measure, and measure them; ``repeat(count)`` does `count` requests."""
+    first, timed = (1, 1) if job.scenario.download else (5 * job.scenario.connections, 10 * job.scenario.connections + 200)
+    await repeat(first)  # opens the connections
+    trial = await _measured(timed, repeat)
+    count = job.requests or max(1, round(job.seconds * trial.requests / trial.wall))
+    return await _measured(count, repeat)
+
+
+async def _measured(count: int, repeat: Callable[[int], Awaitable[None]]) -> Measurement:
+    wall, cpu = time.perf_counter(), _cpu_seconds()
+    await repeat(count)
+    return Measurement(requests=count, wall=time.perf_counter() - wall, cpu=_cpu_seconds() - cpu)
+
+
+def _cpu_seconds() -> float:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
+
+
+def check_small(status: int, body: bytes) -> None:
+    """Raise where the answer to the small GET is not the right one: a wrong answer has no speed."""
+    if status != 200 or body != SMALL_BODY:
+        raise ValueError(f"wrong answer: {status} {body[:64]!r}")
+
+
+class Download:
+    """Counts the bytes of one download, and forgets them."""
+
+    __slots__ = ("size",)
+
+    def __init__(self) -> None:
+        self.size = 0
+
+    def add(self, data: bytes) -> None:
+        self.size += len(data)
+
+    def check(self, status: int) -> None:
+        """Raise where this was not the whole of it."""
+        if status != 200 or self.size != BIG_SIZE:
+            raise ValueError(f"wrong download: {status}, {self.size} bytes")

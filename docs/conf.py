@@ -1,0 +1,27 @@
+"""The settings of Sphinx."""
+
+import configparser
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+_setup = configparser.ConfigParser()
+_setup.read(ROOT / "setup.cfg")
+
+project = "twisted_gun"
+author = "the twisted_gun authors"
+copyright = "2026, the twisted_gun authors"  # noqa: A001, Sphinx's name
+version = release = _setup["metadata"]["version"]
+
+extensions = ["sphinx.ext.autodoc"]
+exclude_patterns = ["_build"]
+# In docstrings `name` is a name of the program.
+default_role = "code"
+autodoc_default_options = {"members": True, "member-order": "bysource", "show-inheritance": True}
+autodoc_typehints = "signature"
+autodoc_preserve_defaults = True
+
+html_theme = "furo"
+html_title = f"twisted_gun {release}"

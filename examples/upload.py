@@ -1,0 +1,29 @@
+"""Send a file as it is read, never all of it in memory: ``python examples/upload.py URL FILE``."""
+
+import os
+import sys
+from urllib.parse import urlsplit
+
+from twisted.internet import task
+from twisted.internet.interfaces import IReactorTime
+from twisted.protocols.basic import FileSender
+
+import twisted_gun as gun
+
+
+async def main(reactor: IReactorTime, url: str, path: str) -> None:
+    conn = gun.open_url(url, reactor=reactor)
+    await conn.await_up()
+    size = os.path.getsize(path)
+    stream = conn.headers("POST", urlsplit(url).path or "/", headers={"content-length": str(size)})
+    with open(path, "rb") as file:
+        await FileSender().beginFileTransfer(file, stream)
+    stream.data(b"", fin=True)
+    response = await stream.await_response(timeout=30.0)
+    print(f"sent {size} bytes, status {response.status}")
+    print((await stream.await_body()).decode("utf-8", "replace"))
+    await conn.shutdown()
+
+
+if __name__ == "__main__":
+    task.react(main, sys.argv[1:])

@@ -1,0 +1,1 @@
+"""Tests filed by the sections of the RFCs."""

@@ -1,0 +1,297 @@
+"""
+The demo: a story in scenes, told by a connection to a server of our own, with every event as it comes.
+
+Nothing in it waits for time to pass: each step follows from an event. What does not go as it is told ends the story.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from typing import Any, TextIO
+
+from twisted.internet.defer import CancelledError, Deferred
+
+import twisted_gun as gun
+from twisted_gun.demo_server import DOWNLOAD, GREETING, HALF, PIECE, Origin
+from twisted_gun.exits import Exit
+from twisted_gun.progress import ProgressBar, is_terminal, size_text
+
+__all__ = ["run"]
+
+
+async def run(reactor: Any, out: TextIO) -> int:
+    """Tell the story on `out`; gives 0, or 1 after a line that says what did not go as told."""
+    teller = _Teller(out)
+    story = _Story(reactor, teller, Origin(reactor))
+    try:
+        await story.tell()
+    except BrokenPipeError:
+        return Exit.PIPE_CLOSED
+    except CancelledError:
+        raise
+    except _NotAsToldError as error:
+        teller.say("FAILED", str(error), _RED)
+        return Exit.FAILED
+    except Exception as error:  # whatever it is, the one who watches shall see it
+        teller.say("FAILED", f"{type(error).__name__}: {error}", _RED)
+        return Exit.FAILED
+    finally:
+        await story.end()
+    return Exit.OK
+
+
+class _NotAsToldError(Exception):
+    """Something went otherwise than the demo says."""
+
+
+def _expect(what: str, seen: object, expected: object) -> None:
+    if seen != expected:
+        raise _NotAsToldError(f"{what}: expected {expected!r}, not {seen!r}")
+
+
+class _Story:
+    """The scenes, in order: each leaves the connection as the next expects it."""
+
+    def __init__(self, reactor: Any, teller: _Teller, origin: Origin) -> None:
+        self._reactor = reactor
+        self._tell = teller
+        self._origin = origin
+        self._owner = _Owner(teller)
+        self._retries = 0
+        self._conn: gun.Connection = None  # type: ignore[assignment]  # until the first scene
+
+    async def tell(self) -> None:
+        await self._scene_up()
+        await self._scene_get()
+        await self._scene_upload()
+        await self._scene_hints()
+        await self._scene_download()
+        await self._scene_death()
+        await self._scene_return()
+        await self._scene_shutdown()
+        self._tell.end()
+
+    async def end(self) -> None:
+        """Leave nothing behind."""
+        if self._conn is not None:
+            self._conn.close()
+        await self._origin.die()
+
+    async def _scene_up(self) -> None:
+        self._tell.scene("A connection", "gun.open() returns at once; the owner is told when TLS is up and the certificate was verified.")
+        self._origin.start()
+        self._tell.say("server", f"listens on 127.0.0.1, port {self._origin.port}, with a certificate made just now")
+        self._conn = gun.open(
+            "127.0.0.1",
+            self._origin.port,
+            owner=self._owner,
+            reactor=self._reactor,
+            transport="tls",
+            tls_opts={"trust_root": self._origin.trust},
+            retry_fun=self._decide,
+        )
+        self._tell.say("client", f"{self._conn!r}")
+        await self._conn.await_up()
+        tls = self._conn.info().tls
+        assert tls is not None
+        self._tell.say("tls", f"{tls.version}, {tls.cipher}, ALPN chose {_text(tls.alpn or b'nothing')}")
+
+    async def _scene_get(self) -> None:
+        self._tell.scene("A request", "A request is a stream; its events come in order, and `fin` says which is the last.")
+        self._tell.say("client", "GET /greeting")
+        body = await self._read(self._conn.get("/greeting"), 200)
+        _expect("the greeting", body, GREETING)
+
+    async def _scene_upload(self) -> None:
+        self._tell.scene(
+            "A streamed upload", "The content of a request may follow piece by piece; the server answers with its SHA-256 digest."
+        )
+        stream = self._conn.post("/upload", {"content-type": "application/octet-stream"})
+        digest = hashlib.sha256()
+        for number, piece in enumerate((PIECE, PIECE[:1000], b"the end"), 1):
+            self._tell.say("client", f"POST /upload, piece {number}: {size_text(len(piece))}")
+            digest.update(piece)
+            stream.data(piece, fin=number == 3)
+        _expect("the digest", await self._read(stream, 201), digest.hexdigest().encode())
+
+    async def _scene_hints(self) -> None:
+        self._tell.scene(
+            "Hints and trailers",
+            "A server may send hints (103) before its answer, and trailer fields after it: each is an event.",
+        )
+        self._tell.say("client", "GET /hints")
+        stream = self._conn.get("/hints")
+        kinds: list[type] = []
+        _expect("the page", await self._read(stream, 200, kinds), b"<html></html>")
+        _expect("first and last event", (kinds[0], kinds[-1]), (gun.Inform, gun.Trailers))
+
+    async def _scene_download(self) -> None:
+        self._tell.scene(
+            "A big download",
+            "It is read piece by piece; a server that is faster than its reader is held back, so memory stays small.",
+        )
+        stream = self._conn.get("/download")
+        response = await stream.await_response()
+        self._tell.event(response)
+        bar = ProgressBar(self._tell.out, DOWNLOAD, self._reactor.seconds)
+        digest = hashlib.sha256()
+        async for chunk in stream.chunks():
+            digest.update(chunk)
+            bar.advance(len(chunk))
+        bar.finish()
+        _expect("the size", bar.done, DOWNLOAD)
+        _expect("the digest", digest.digest(), hashlib.sha256(PIECE * (DOWNLOAD // len(PIECE))).digest())
+        self._tell.say("client", f"{size_text(DOWNLOAD)}, each of them as it was sent")
+
+    async def _scene_death(self) -> None:
+        self._tell.scene(
+            "The server dies",
+            "Both streams end with the reason why; gun_down lists them as killed, for they may have been processed.",
+        )
+        half, behind = self._conn.get("/half"), self._conn.get("/greeting")
+        self._tell.event(await half.await_response())
+        self._tell.event(await half.await_event())
+        self._tell.say("server", f"is killed, having sent {size_text(HALF)} of {size_text(DOWNLOAD)}", _YELLOW)
+        await self._origin.die()
+        _expect("the end of the first", type(await self._failure(half)), gun.Truncated)
+        _expect("the end of the second", type(await self._failure(behind)), gun.StreamClosed)
+        down = await self._owner.down
+        _expect("the killed streams", down.killed_streams, (half, behind))
+
+    async def _scene_return(self) -> None:
+        self._tell.scene(
+            "It comes back",
+            "The connection dials again by itself; a request made while it is down is kept, and sent when it is up.",
+        )
+        stream = self._conn.get("/greeting")
+        state = stream.info()
+        _expect("the request", state and state.state, "waiting")
+        self._tell.say("client", "GET /greeting, while the connection is down: the request waits")
+        _expect("the greeting", await self._read(stream, 200), GREETING)
+        _expect("the retries", self._retries, 2)
+        _expect("the times it was up", self._owner.ups, 2)
+
+    async def _scene_shutdown(self) -> None:
+        self._tell.scene("The end", "shutdown() lets what is under way finish and ends the connection for good; it takes no more requests.")
+        _expect("the reason of the end", await self._conn.shutdown(), None)
+        self._tell.say("client", f"{self._conn!r}")
+        try:
+            self._conn.get("/greeting")
+        except gun.ShuttingDown as error:
+            self._tell.say("refused", str(error))
+        else:
+            raise _NotAsToldError("a request was taken after the end")
+
+    def _decide(self, left: int, options: gun.Options) -> Mapping[str, Any]:
+        """The connection's `retry_fun`: the first attempt finds nobody, before the second the server is back."""
+        self._retries += 1
+        self._tell.say("retry", f"attempt {self._retries}, {left} left", _YELLOW)
+        if self._retries == 2:
+            self._origin.start()
+            self._tell.say("server", "listens again")
+        return {"retries": left - 1, "timeout": 0.0}
+
+    async def _read(self, stream: gun.Stream, status: int, kinds: list[type] | None = None) -> bytes:
+        """The content of the answer, whose events are told, and whose kinds are added to `kinds`."""
+        content = b""
+        async for event in stream:
+            self._tell.event(event)
+            if kinds is not None:
+                kinds.append(type(event))
+            if isinstance(event, gun.Response):
+                _expect("the status", event.status, status)
+            elif isinstance(event, gun.Data):
+                content += event.data
+        return content
+
+    async def _failure(self, stream: gun.Stream) -> gun.GunError:
+        try:
+            while True:
+                event = await stream.await_event()
+                _expect("the end of the stream", event.fin if isinstance(event, gun.Data) else False, False)
+        except gun.GunError as error:
+            self._tell.say("error", f"{type(error).__name__}: {error}", _RED)
+            return error
+
+
+class _Owner(gun.Receiver):
+    """The connection's owner: tells of its ups and downs; `down` fires at the first of them."""
+
+    def __init__(self, teller: _Teller) -> None:
+        self.down: Deferred[gun.Down] = Deferred()
+        self.ups = 0
+        self._tell = teller
+
+    def gun_up(self, event: gun.Up) -> None:
+        self.ups += 1
+        self._tell.event(event)
+
+    def gun_down(self, event: gun.Down) -> None:
+        self._tell.event(event)
+        if not self.down.called:
+            self.down.callback(event)
+
+
+_BOLD, _RED, _GREEN, _YELLOW, _CYAN = "1", "31", "32", "33", "36"
+
+
+class _Teller:
+    """Writes the story: plain lines, in colour where somebody watches."""
+
+    def __init__(self, out: TextIO) -> None:
+        self.out = out
+        self._colour = is_terminal(out) and not os.environ.get("NO_COLOR")
+        self._scenes = 0
+
+    def scene(self, title: str, sentence: str) -> None:
+        self._scenes += 1
+        self._write(f"\n{self._painted(f'{self._scenes}. {title}', _BOLD)}\n   {sentence}\n")
+
+    def end(self) -> None:
+        self._write(f"\n{self._painted('All went as told.', _GREEN)}\n")
+
+    def say(self, who: str, text: str, colour: str = "") -> None:
+        self._write(f"  {self._painted(f'{who:<9}', colour)} {text}\n")
+
+    def event(self, event: Any) -> None:
+        """One line for an event: its name as Gun has it, and what is in it."""
+        colour = {"gun_up": _GREEN, "gun_down": _YELLOW}.get(event.told_as, _CYAN)
+        fin = " (fin)" if getattr(event, "fin", False) else ""
+        self.say(event.told_as.removeprefix("gun_"), f"{_DESCRIPTIONS[type(event)](event)}{fin}", colour)
+
+    def _painted(self, text: str, colour: str) -> str:
+        return f"\x1b[{colour}m{text}\x1b[0m" if self._colour and colour else text
+
+    def _write(self, text: str) -> None:
+        self.out.write(text)
+        self.out.flush()
+
+
+def _describe_down(event: gun.Down) -> str:
+    killed, unprocessed = len(event.killed_streams), len(event.unprocessed_streams)
+    return f"{event.reason}; streams killed: {killed}, certainly not processed: {unprocessed}"
+
+
+def _describe_data(event: gun.Data) -> str:
+    short = f": {_text(event.data.strip())}" if len(event.data) <= 80 and event.data.isascii() and event.data else ""
+    return f"{size_text(len(event.data))}{short}"
+
+
+def _describe_headers(event: gun.Inform | gun.Response | gun.Trailers) -> str:
+    return ", ".join(f"{_text(name)}: {_text(value)}" for name, value in event.headers)
+
+
+_DESCRIPTIONS: Mapping[type, Any] = {
+    gun.Up: lambda event: f"the protocol is {event.protocol}",
+    gun.Down: _describe_down,
+    gun.Inform: lambda event: f"{event.status}, {_describe_headers(event)}",
+    gun.Response: lambda event: f"{event.status}, {_describe_headers(event)}",
+    gun.Data: _describe_data,
+    gun.Trailers: _describe_headers,
+}
+
+
+def _text(value: bytes) -> str:
+    return value.decode("ascii", "backslashreplace")

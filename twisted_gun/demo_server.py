@@ -1,0 +1,194 @@
+"""
+The server of the demo: an origin on 127.0.0.1 with a certificate made on the fly, which can die and come back.
+
+It speaks just the HTTP/1.1 that the demo asks for, and knows nothing of the client.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import ipaddress
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
+from OpenSSL import crypto
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IPullProducer
+from twisted.internet.protocol import Factory, connectionDone
+from twisted.internet.ssl import Certificate, CertificateOptions
+from twisted.protocols.basic import LineReceiver
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+__all__ = ["DOWNLOAD", "GREETING", "HALF", "Origin", "PIECE"]
+
+GREETING = b"Hello from a server of twisted_gun's own.\n"
+
+#: What a download is made of, how much it is, and where the one that will not end stops, in bytes.
+PIECE = bytes(range(256)) * 256
+DOWNLOAD = 256 * len(PIECE)
+HALF = 4 * len(PIECE)
+
+
+class Origin:
+    """
+    The server. `trust` is the certificate to trust, `port` where it listens once `start` was called.
+
+    ``/greeting`` greets, ``/upload`` gives the SHA-256 digest of what is posted, ``/hints`` answers with Early Hints (RFC 8297)
+    and trailers, ``/download`` sends `DOWNLOAD` bytes, ``/half`` promises as much and sends `HALF`.
+    """
+
+    port = 0
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+        certificate, key = _make_certificate()
+        trusted: Any = Certificate
+        self.trust = trusted(crypto.X509.from_cryptography(certificate))
+        self._context = CertificateOptions(
+            privateKey=crypto.load_privatekey(crypto.FILETYPE_PEM, key),
+            certificate=crypto.X509.from_cryptography(certificate),
+            acceptableProtocols=[b"http/1.1"],
+        )
+        self._connections: set[_Answering] = set()
+        self._listening: Any = None
+
+    def start(self) -> None:
+        """Listen: first on a port that is free, then on the same again."""
+        factory = Factory.forProtocol(_Answering)
+        factory.noisy = False
+        factory.connections = self._connections  # type: ignore[attr-defined]
+        self._listening = self._reactor.listenSSL(self.port, factory, self._context, interface="127.0.0.1")
+        self.port = self._listening.getHost().port
+
+    async def die(self) -> None:
+        """Stop listening, and drop every connection in the middle of whatever it does."""
+        listening, self._listening = self._listening, None
+        if listening is not None:
+            await listening.stopListening()
+        for connection in list(self._connections):
+            gone = connection.gone
+            connection.transport.abortConnection()  # type: ignore[union-attr]
+            await gone
+
+
+class _Answering(LineReceiver):
+    """One connection to the server, with a request at a time."""
+
+    MAX_LENGTH = 4096
+
+    def __init__(self) -> None:
+        self._lines: Any = self  # the base class has no types
+        self.gone: Deferred[None] = Deferred()
+        self._request: bytes | None = None  # its method and its path
+        self._chunked = self._in_chunks = False
+        self._left = 0
+        self._digest = hashlib.sha256()
+
+    def connectionMade(self) -> None:
+        self.factory.connections.add(self)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.factory.connections.discard(self)
+        self.gone.callback(None)
+
+    def lineReceived(self, line: bytes) -> None:
+        if self._in_chunks:
+            self._take_chunk_line(line)
+        elif self._request is None:
+            self._request = line.rpartition(b" ")[0]
+        elif line:
+            self._chunked = self._chunked or line.lower() == b"transfer-encoding: chunked"
+        elif self._chunked:
+            self._in_chunks = True
+        else:
+            self._answer()
+
+    def _take_chunk_line(self, line: bytes) -> None:
+        """The size of a chunk, or the empty line after one."""
+        if not line:
+            if self._left == -1:
+                self._answer()
+            return
+        self._left = int(line, 16)
+        if self._left:
+            self._lines.setRawMode()
+        else:
+            self._left = -1
+
+    def rawDataReceived(self, data: bytes) -> None:
+        content, rest = data[: self._left], data[self._left :]
+        self._digest.update(content)
+        self._left -= len(content)
+        if not self._left:
+            self._lines.setLineMode(rest)
+
+    def _answer(self) -> None:
+        request, digest = self._request, self._digest.hexdigest().encode()
+        if request == b"GET /half":
+            self._write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % DOWNLOAD, PIECE * (HALF // len(PIECE)))
+            self._lines.pauseProducing()  # whatever is asked for behind it waits for ever
+            return
+        self._request, self._chunked, self._in_chunks, self._left, self._digest = None, False, False, 0, hashlib.sha256()
+        if request == b"GET /greeting":
+            self._write(b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: %d\r\n\r\n" % len(GREETING), GREETING)
+        elif request == b"POST /upload":
+            self._write(b"HTTP/1.1 201 Created\r\ncontent-length: %d\r\n\r\n" % len(digest), digest)
+        elif request == b"GET /hints":
+            self._write(_HINTS)
+        elif request == b"GET /download":
+            self._write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % DOWNLOAD)
+            self.transport.registerProducer(_Download(self.transport), False)  # type: ignore[union-attr]
+        else:
+            self._write(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n")
+
+    def _write(self, *pieces: bytes) -> None:
+        self.transport.write(b"".join(pieces))  # type: ignore[union-attr]
+
+
+_HINTS = (
+    b"HTTP/1.1 103 Early Hints\r\nlink: </style.css>; rel=preload; as=style\r\n\r\n"
+    b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntrailer: server-timing\r\n\r\n"
+    b"6\r\n<html>\r\n7\r\n</html>\r\n0\r\nserver-timing: db;dur=53\r\n\r\n"
+)
+
+
+@implementer(IPullProducer)
+class _Download:
+    """Writes the next piece of a download whenever the client has taken the last."""
+
+    def __init__(self, transport: Any) -> None:
+        self._transport = transport
+        self._left = DOWNLOAD
+
+    def resumeProducing(self) -> None:
+        self._left -= len(PIECE)
+        self._transport.write(PIECE)
+        if not self._left:
+            self._transport.unregisterProducer()
+
+    def stopProducing(self) -> None:
+        """The client has gone."""
+        self._left = 0
+
+
+def _make_certificate() -> tuple[x509.Certificate, bytes]:
+    """A certificate for 127.0.0.1 that vouches for itself, for an hour, and its key in PEM format. Nothing goes to the disk."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "twisted_gun demo")])
+    now = dt.datetime.now(dt.UTC)
+    address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    certificate = (
+        x509.CertificateBuilder(subject_name=name, issuer_name=name, public_key=key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(hours=1))
+        .not_valid_after(now + dt.timedelta(hours=1))
+        .add_extension(address, critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    return certificate, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())

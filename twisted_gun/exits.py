@@ -1,0 +1,148 @@
+"""
+The exit statuses of the commands, curl's wherever curl has one, and what failure ends with which.
+
+It knows the package's errors, and neither how they came about nor who is told.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from enum import IntEnum
+
+from twisted.internet.error import DNSLookupError
+
+from twisted_gun.errors import (
+    ConnectFailed,
+    ConnectionFailed,
+    GunError,
+    InvalidRequest,
+    LimitReached,
+    OptionError,
+    ProtocolViolation,
+    StreamClosed,
+    StreamRefused,
+    TimedOut,
+    TlsFailed,
+    Truncated,
+)
+
+__all__ = ["Exit", "Unwritable", "explain"]
+
+
+class Exit(IntEnum):
+    """What a command ends with; `INTERRUPTED` and `PIPE_CLOSED` are what shells report for SIGINT and SIGPIPE."""
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    UNUSABLE = 3  # a URL, or the value of an option
+    LOOKUP = 6
+    CONNECT = 7
+    TRUNCATED = 18
+    STATUS = 22
+    WRITE = 23
+    READ = 26
+    TIMED_OUT = 28
+    TLS = 35
+    NO_RESPONSE = 52
+    CERTIFICATE = 60
+    INTERRUPTED = 130
+    PIPE_CLOSED = 141
+
+
+class Unwritable(Exception):
+    """The output cannot be written; `reason` is the system's."""
+
+    def __init__(self, path: str, reason: OSError) -> None:
+        super().__init__(f"cannot write {path}: {reason.strerror or reason}")
+        self.reason = reason
+
+
+#: The command's name for an option of the package.
+_FLAGS = {
+    "tls_opts.trust_root": "--cacert",
+    "tls_opts.client_certificate": "--cert",
+    "path": "--unix",
+    "retry": "--retry",
+}
+
+_AUTHORITY = "give its authority by --cacert, or accept any certificate by --insecure"
+_TIMEOUTS = {
+    "lookup": "--connect-timeout",
+    "connect": "--connect-timeout",
+    "tls": "--connect-timeout",
+    "response": "--timeout",
+    "headers": "--timeout",
+    "idle": "--timeout",
+    "write": "--timeout",
+}
+
+
+def explain(error: Exception) -> tuple[Exit, str]:
+    """The status that `error` ends a command with, and one line that says what happened and what to do."""
+    if isinstance(error, Unwritable):
+        full = error.reason.errno in (errno.ENOSPC, errno.EDQUOT)
+        return Exit.WRITE, _line(error, "make room there" if full else "check the path and its rights")
+    if isinstance(error, OptionError):
+        return Exit.UNUSABLE, _line(str(error).replace(error.option, _FLAGS.get(error.option, error.option), 1))
+    if isinstance(error, InvalidRequest):
+        return Exit.UNUSABLE, _line(error)
+    for each in _causes(error):
+        known = _explain_known(each)
+        if known is not None:
+            return known[0], _line(each, known[1])
+    return Exit.FAILED, _line(error)
+
+
+def _explain_known(error: BaseException) -> tuple[Exit, str] | None:
+    """The status, and what to do where the error itself does not say it."""
+    if isinstance(error, TimedOut):
+        return Exit.TIMED_OUT, f"try again, or raise {_TIMEOUTS.get(error.stage, '--timeout')}"
+    if isinstance(error, Truncated):
+        return Exit.TRUNCATED, "try again"
+    if isinstance(error, TlsFailed):
+        return _explain_tls(error)
+    if isinstance(error, (ProtocolViolation, LimitReached)):
+        return Exit.FAILED, "the server is at fault"
+    if isinstance(error, (StreamClosed, StreamRefused)):
+        return Exit.NO_RESPONSE, "try again"
+    if isinstance(error, ConnectFailed):
+        return Exit.LOOKUP if isinstance(error.reason, DNSLookupError) else Exit.CONNECT, ""
+    if isinstance(error, ConnectionFailed):
+        # Without TLS a connection is up as soon as it is made, so this was lost during the handshake.
+        return Exit.TLS, "check that the port is for https"
+    return None
+
+
+def _explain_tls(error: TlsFailed) -> tuple[Exit, str]:
+    # The error has no other mark; tests.test_main holds this against a certificate that is refused.
+    if error.alert is None and str(error).startswith("the certificate of"):
+        return Exit.CERTIFICATE, _AUTHORITY
+    if error.alert is not None and "certificate" in error.alert:
+        return Exit.TLS, "give the client's certificate and key by --cert"
+    return Exit.TLS, "check that the port is for https"
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """
+    `error`, after all that it came from.
+
+    What a stream is told of a lost connection, or a connection of its last attempt, says less than why that failed; but a body
+    that was cut off is just that, however it came about.
+    """
+    reason = error.reason if isinstance(error, ConnectFailed) else error.__cause__
+    inner = list(_causes(reason)) if isinstance(reason, GunError) else []
+    if isinstance(error, Truncated):
+        inner = [each for each in inner if isinstance(each, TimedOut)]
+    if isinstance(error, (StreamClosed, StreamRefused)):
+        inner = [each for each in inner if type(each) is not ConnectionFailed]
+    yield from inner
+    yield error
+
+
+def _line(what: object, advice: str = "") -> str:
+    """One line that is safe to print: what a server sent may be part of it."""
+    text = str(what)
+    text = f"{text}; {advice}" if advice and advice not in text else text
+    return "".join(letter if letter.isprintable() else " " for letter in text)

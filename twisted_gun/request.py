@@ -1,0 +1,117 @@
+"""
+What a caller asks for becomes a `Request`: checked and converted once, at the border.
+
+It knows neither streams nor connections. Requests without content that come again and again are remembered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from twisted.web.iweb import UNKNOWN_LENGTH
+
+from twisted_gun.errors import InvalidRequest, OptionError
+from twisted_gun.events import Headers
+from twisted_gun.headers import HeadersLike, Text, check_target, content_length, normalise, take
+from twisted_gun.receivers import as_receiver
+from twisted_gun.wire.core import Request
+
+__all__ = ["FOLLOWS", "RequestOptions", "content", "make_request", "request_options"]
+
+#: The body of a request whose content always follows.
+FOLLOWS = object()
+
+#: Longer targets are not remembered.
+_REMEMBERED = 512
+
+
+class RequestOptions(NamedTuple):
+    """Who is told of the stream, how many data events it may be told, and whether invalid headers are left out."""
+
+    reply_to: Any
+    flow: int | None
+    drop_invalid: bool = False
+
+
+def request_options(given: Mapping[str, Any], defaults: RequestOptions) -> RequestOptions:
+    """The options of one request; raises `OptionError`."""
+    for name in given:
+        if name not in ("reply_to", "flow", "invalid_request_headers"):
+            raise OptionError(name, "one of the request options reply_to, flow, invalid_request_headers", given[name])
+    reply_to = as_receiver("reply_to", given["reply_to"]) if "reply_to" in given else defaults.reply_to
+    flow = given.get("flow", defaults.flow)
+    if flow is not None and (type(flow) is not int or flow < 1):
+        raise OptionError("flow", "a whole number >= 1, or None for no limit", flow)
+    invalid = given.get("invalid_request_headers", "raise")
+    if invalid not in ("raise", "ignore"):
+        raise OptionError("invalid_request_headers", "'raise' or 'ignore'", invalid)
+    return RequestOptions(reply_to, flow, invalid == "ignore")
+
+
+def make_request(
+    method: bytes, path: Text, headers: HeadersLike, body: Any, authority: bytes, options: RequestOptions
+) -> tuple[Request, Any]:
+    """
+    The request, and the `IBodyProducer` of its content if it has one; raises `InvalidRequest`.
+
+    Content is `body`: bytes, an iterable of bytes, or an `IBodyProducer`. With None it follows if and only if the headers hold
+    Content-Length or Content-Type, Gun 1's rule; with `FOLLOWS` always.
+    """
+    if not headers and body == b"" and isinstance(path, (str, bytes)) and len(path) <= _REMEMBERED:
+        return _bare_request(method, path, authority, options.flow), None
+    target = check_target(path)
+    fields, given = take(normalise(headers, drop_invalid=options.drop_invalid), b"host", b"content-length", b"transfer-encoding")
+    length = content_length(given[b"content-length"]) if b"content-length" in given else None
+    whole, producer, length = _body(body, fields, length)
+    request = Request(
+        method=method,
+        target=target,
+        authority=given.get(b"host", authority),
+        headers=fields,
+        body=whole,
+        length=length,
+        flow=options.flow,
+    )
+    return request, producer
+
+
+@lru_cache(maxsize=256)
+def _bare_request(method: bytes, path: Text, authority: bytes, flow: int | None) -> Request:
+    return Request(method=method, target=check_target(path), authority=authority, headers=(), body=b"", flow=flow)
+
+
+def _body(body: Any, fields: Headers, length: int | None) -> tuple[bytes | None, Any, int | None]:
+    """The content if it is there as a whole, or else its producer, if any, and its length, if known."""
+    if body is FOLLOWS:
+        return None, None, length
+    if body is None:
+        follows = length or (length is None and any(name == b"content-type" for name, _ in fields))
+        return (None, None, length) if follows else (b"", None, None)
+    if hasattr(body, "startProducing"):
+        return None, body, _producer_length(body)
+    return content(body), None, None
+
+
+def content(data: object) -> bytes:
+    """`data`, bytes or an iterable of bytes, as bytes; raises `InvalidRequest`."""
+    if isinstance(data, bytes):
+        return data
+    if isinstance(data, (bytearray, memoryview)):
+        return bytes(data)
+    if isinstance(data, Iterable) and not isinstance(data, str):
+        pieces = list(data)
+        if all(isinstance(piece, bytes) for piece in pieces):
+            return b"".join(pieces)
+    raise InvalidRequest(f"data: expected bytes or a list of bytes, not {type(data).__name__}")
+
+
+def _producer_length(body: Any) -> int | None:
+    """The length in bytes that an `IBodyProducer` says it has, None where it does not know."""
+    length = body.length
+    if length is UNKNOWN_LENGTH:
+        return None
+    if type(length) is not int or length < 0:
+        raise InvalidRequest(f"body: expected an IBodyProducer whose length is a number of bytes or UNKNOWN_LENGTH, not {length!r}")
+    return length
