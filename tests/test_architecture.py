@@ -21,16 +21,18 @@ PACKAGE = "twisted_gun"
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors", "events", "interfaces"),
     ("headers", "options", "wire", "wire.steps", "net"),
-    ("wire.core", "wire.response", "wire.exchange"),
+    ("wire.core", "wire.response"),
+    ("wire.content", "wire.exchange"),
     ("wire.http1",),
     ("net.straight", "net.trust", "net.tls", "net.dial", "net.timer", "receivers"),
-    ("net.hop",),
+    ("net.hop", "request", "info"),
     ("net.factory",),
     ("stream",),
     ("connection",),
     ("",),  # the package itself: the public names
     ("testing",),
-    ("demo",),
+    ("exits", "progress", "demo_server"),
+    ("fetch", "demo"),
     ("__main__",),
 )
 

@@ -7,6 +7,7 @@ from io import StringIO
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import CannotListenError
 from twisted.trial.unittest import TestCase
 
 from tests.test_progress import Terminal
@@ -34,7 +35,7 @@ class DemoTests(TestCase):
             "5. A big download", "100% of 16.0 MiB", "6. The server dies", "streams killed: 2", "7. It comes back", "attempt 2",
             "listens again", "up ", "Hello from", "8. The end", "terminated", "All went as told.",
         ]  # fmt: skip
-        places = []
+        places: list[int] = []
         for mark in marks:
             places.append(story.find(mark, places[-1] if places else 0))
         self.assertNotIn(-1, places, [mark for mark, place in zip(marks, places, strict=True) if place < 0])
@@ -77,14 +78,38 @@ class DemoTests(TestCase):
         self.assertEqual(await demo.run(self.reactor, out), 1)
         self.assertIn("FAILED    OSError: no port is free\n", out.getvalue())
 
+    async def test_cannot_listen_again(self) -> None:
+        """A port that was taken while the server was dead ends the story, at once."""
+        start = Origin.start
+
+        def start_once(origin: Origin) -> None:
+            if origin.port:
+                raise CannotListenError("127.0.0.1", origin.port, OSError("in use"))
+            start(origin)
+
+        self.patch(Origin, "start", start_once)
+        out = StringIO()
+        self.assertEqual(await demo.run(self.reactor, out), 1)
+        self.assertIn("in use", out.getvalue())
+        self.assertIn("FAILED    StreamClosed: ", out.getvalue())
+
     async def test_pipe_closed(self) -> None:
-        """A reader who has gone ends the story without a word."""
+        """A reader who goes, after whichever line, ends the story without a word, and without an error in a receiver."""
 
-        class Closed(StringIO):
+        class Closing(StringIO):
+            left = 0
+
             def write(self, text: str) -> int:
-                raise BrokenPipeError
+                self.left -= 1
+                if self.left < 0:
+                    raise BrokenPipeError
+                return super().write(text)
 
-        self.assertEqual(await demo.run(self.reactor, Closed()), 141)
+        for lines in (0, 3, 4, 20, 34):
+            out = Closing()
+            out.left = lines
+            self.assertEqual(await demo.run(self.reactor, out), 141)
+            self.assertNotIn("FAILED", out.getvalue())
 
     async def test_cancelled(self) -> None:
         """Cancelling, as Ctrl-C does, clears everything away."""

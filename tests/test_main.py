@@ -87,9 +87,10 @@ class ProcessTests(TestCase):
     def setUp(self) -> None:
         from twisted.internet import reactor
 
-        self.reactor: Any = reactor
+        anything: Any = reactor
+        self.reactor = anything
         self.server = Server()
-        port = self.reactor.listenTCP(0, self.server, interface="127.0.0.1")
+        port: Any = self.reactor.listenTCP(0, self.server, interface="127.0.0.1")
         self.addCleanup(port.stopListening)
         self.url = f"http://127.0.0.1:{port.getHost().port}/"
         self.file = Path(self.mktemp()).absolute()

@@ -284,9 +284,9 @@ class TimeoutTests(StreamCase):
         stages = {"await_event": "event", "await_response": "response", "await_body": "body", "await_upgrade": "upgrade"}
         for name, stage in stages.items():
             waiting = getattr(self.stream, name)()
-            self.world.advance(4.999)
+            self.world.advance(4.5)
             self.assertNoResult(waiting)
-            self.world.advance(0.001)
+            self.world.advance(0.5)
             error = self.failureResultOf(waiting, gun.TimedOut).value
             self.assertEqual((error.stage, error.seconds), (stage, 5.0))
 

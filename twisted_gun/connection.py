@@ -94,8 +94,8 @@ def open_unix(
 
 def open_url(url: str, **arguments: Any) -> Connection:
     """A connection to the origin of an http or https `url`, whose path is not looked at; otherwise as `open`."""
-    parts = urlsplit(url.decode("ascii", "replace") if isinstance(url, bytes) else url)
     try:
+        parts = urlsplit(url.decode("ascii", "replace") if isinstance(url, bytes) else url)
         port = parts.port
     except ValueError as error:
         raise InvalidRequest(f"url: {error}") from error

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any, TextIO
 
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import CannotListenError
 
 import twisted_gun as gun
 from twisted_gun.demo_server import DOWNLOAD, GREETING, HALF, PIECE, Origin
@@ -189,9 +190,18 @@ class _Story:
         self._retries += 1
         self._tell.say("retry", f"attempt {self._retries}, {left} left", _YELLOW)
         if self._retries == 2:
-            self._origin.start()
-            self._tell.say("server", "listens again")
+            self._restart()
         return {"retries": left - 1, "timeout": 0.0}
+
+    def _restart(self) -> None:
+        try:
+            self._origin.start()
+        except CannotListenError as error:
+            # Somebody else has taken the port meanwhile: the request that waits fails, and with it the story.
+            self._tell.say("server", str(error), _RED)
+            self._reactor.callLater(0, self._conn.close)
+        else:
+            self._tell.say("server", "listens again")
 
     async def _read(self, stream: gun.Stream, status: int, kinds: list[type] | None = None) -> bytes:
         """The content of the answer, whose events are told, and whose kinds are added to `kinds`."""
@@ -244,12 +254,17 @@ class _Teller:
         self.out = out
         self._colour = is_terminal(out) and not os.environ.get("NO_COLOR")
         self._scenes = 0
+        self._unread = False
 
     def scene(self, title: str, sentence: str) -> None:
+        if self._unread:
+            raise BrokenPipeError
         self._scenes += 1
         self._write(f"\n{self._painted(f'{self._scenes}. {title}', _BOLD)}\n   {sentence}\n")
 
     def end(self) -> None:
+        if self._unread:
+            raise BrokenPipeError
         self._write(f"\n{self._painted('All went as told.', _GREEN)}\n")
 
     def say(self, who: str, text: str, colour: str = "") -> None:
@@ -265,8 +280,12 @@ class _Teller:
         return f"\x1b[{colour}m{text}\x1b[0m" if self._colour and colour else text
 
     def _write(self, text: str) -> None:
-        self.out.write(text)
-        self.out.flush()
+        try:
+            self.out.write(text)
+            self.out.flush()
+        except BrokenPipeError:
+            # Not raised here: it would be in a receiver, where nobody expects it. The next scene is not begun.
+            self._unread = True
 
 
 def _describe_down(event: gun.Down) -> str:

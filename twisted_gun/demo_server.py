@@ -14,14 +14,15 @@ from typing import Any
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
-from OpenSSL import crypto
+from OpenSSL import SSL
+from OpenSSL.crypto import X509
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IPullProducer
+from twisted.internet.interfaces import IOpenSSLServerConnectionCreator, IPullProducer
 from twisted.internet.protocol import Factory, connectionDone
-from twisted.internet.ssl import Certificate, CertificateOptions
+from twisted.internet.ssl import Certificate
 from twisted.protocols.basic import LineReceiver
+from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -49,12 +50,8 @@ class Origin:
         self._reactor = reactor
         certificate, key = _make_certificate()
         trusted: Any = Certificate
-        self.trust = trusted(crypto.X509.from_cryptography(certificate))
-        self._context = CertificateOptions(
-            privateKey=crypto.load_privatekey(crypto.FILETYPE_PEM, key),
-            certificate=crypto.X509.from_cryptography(certificate),
-            acceptableProtocols=[b"http/1.1"],
-        )
+        self.trust = trusted(X509.from_cryptography(certificate))
+        self._creator = _Creator(certificate, key)
         self._connections: set[_Answering] = set()
         self._listening: Any = None
 
@@ -63,7 +60,8 @@ class Origin:
         factory = Factory.forProtocol(_Answering)
         factory.noisy = False
         factory.connections = self._connections  # type: ignore[attr-defined]
-        self._listening = self._reactor.listenSSL(self.port, factory, self._context, interface="127.0.0.1")
+        wrapped = TLSMemoryBIOFactory(self._creator, False, factory)
+        self._listening = self._reactor.listenTCP(self.port, wrapped, interface="127.0.0.1")
         self.port = self._listening.getHost().port
 
     async def die(self) -> None:
@@ -75,6 +73,30 @@ class Origin:
             gone = connection.gone
             connection.transport.abortConnection()  # type: ignore[union-attr]
             await gone
+
+
+@implementer(IOpenSSLServerConnectionCreator)
+class _Creator:
+    """
+    Makes the server's side of TLS.
+
+    Twisted's `CertificateOptions` would do, if it did not hand pyOpenSSL what that deprecates.
+    """
+
+    def __init__(self, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> None:
+        context: Any = SSL.Context(SSL.TLS_SERVER_METHOD)
+        context.set_min_proto_version(SSL.TLS1_2_VERSION)
+        context.use_certificate(certificate)
+        context.use_privatekey(key)
+        context.set_alpn_select_callback(_choose)
+        self._context = context
+
+    def serverConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
+        return SSL.Connection(self._context, None)
+
+
+def _choose(_: SSL.Connection, offered: list[bytes]) -> Any:
+    return b"http/1.1" if b"http/1.1" in offered else SSL.NO_OVERLAPPING_PROTOCOLS
 
 
 class _Answering(LineReceiver):
@@ -177,8 +199,8 @@ class _Download:
         self._left = 0
 
 
-def _make_certificate() -> tuple[x509.Certificate, bytes]:
-    """A certificate for 127.0.0.1 that vouches for itself, for an hour, and its key in PEM format. Nothing goes to the disk."""
+def _make_certificate() -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
+    """A certificate for 127.0.0.1 that vouches for itself, for an hour, and its key. Nothing goes to the disk."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "twisted_gun demo")])
     now = dt.datetime.now(dt.UTC)
@@ -191,4 +213,4 @@ def _make_certificate() -> tuple[x509.Certificate, bytes]:
         .add_extension(address, critical=False)
         .sign(key, hashes.SHA256())
     )
-    return certificate, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return certificate, key

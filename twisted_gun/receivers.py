@@ -71,7 +71,12 @@ for _name in _METHODS:
 
 def as_receiver(option: str, receiver: Any) -> Any:
     """`receiver` as an `IReceiver`: it is one, or has its methods, or is called with each event. Raises `OptionError`."""
-    if receiver is None or IReceiver.providedBy(receiver) or all(hasattr(receiver, name) for name in _METHODS):
+    if (
+        receiver is None
+        or isinstance(receiver, Receiver)
+        or IReceiver.providedBy(receiver)
+        or all(hasattr(receiver, name) for name in _METHODS)
+    ):
         return receiver
     if callable(receiver):
         return _Callable(receiver)

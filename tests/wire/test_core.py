@@ -8,7 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from twisted_gun.errors import LimitReached
 from twisted_gun.wire.core import Reader
+
+
+def until(reader: Reader, mark: bytes, most: int) -> bytes | None:
+    """`Reader.until` for an option of the test's."""
+    return reader.until(mark, most, "max_lines")
 
 
 def fed(*pieces: bytes) -> Reader:
@@ -25,7 +31,7 @@ class TakingTests(SynchronousTestCase):
     def test_new(self) -> None:
         """A new reader holds nothing."""
         reader = Reader()
-        self.assertEqual((len(reader), reader.take(10), reader.peek(10), reader.until(b"\n", 10)), (0, b"", b"", None))
+        self.assertEqual((len(reader), reader.take(10), reader.peek(10), until(reader, b"\n", 10)), (0, b"", b"", None))
 
     def test_take(self) -> None:
         """What is taken is gone; no more is given than there is."""
@@ -46,7 +52,7 @@ class TakingTests(SynchronousTestCase):
     def test_bytes(self) -> None:
         """What comes out is bytes, even where it was put together from pieces."""
         for reader in (fed(b"ab\n"), fed(b"a", b"b\n"), fed(b"a", b"b", b"\n", b"c")):
-            self.assertEqual([type(reader.peek(2)), type(reader.until(b"\n", 9)), type(reader.take(1))], [bytes] * 3)
+            self.assertEqual([type(reader.peek(2)), type(until(reader, b"\n", 9)), type(reader.take(1))], [bytes] * 3)
 
     def test_whole_is_not_copied(self) -> None:
         """A piece that is taken as it came is the same object: nothing is copied."""
@@ -60,7 +66,7 @@ class UntilTests(SynchronousTestCase):
     def test_found(self) -> None:
         """The mark belongs to what is given; the rest stays."""
         reader = fed(b"one\r\ntwo\r\nrest")
-        self.assertEqual([reader.until(b"\r\n", 99), reader.until(b"\r\n", 99), reader.until(b"\r\n", 99)], [b"one\r\n", b"two\r\n", None])
+        self.assertEqual([until(reader, b"\r\n", 99), until(reader, b"\r\n", 99), until(reader, b"\r\n", 99)], [b"one\r\n", b"two\r\n", None])
         self.assertEqual(reader.take(99), b"rest")
 
     def test_mark_cut(self) -> None:
@@ -72,29 +78,36 @@ class UntilTests(SynchronousTestCase):
                 found = []
                 for piece in (data[:first], data[first:second], data[second:]):
                     reader.feed(piece)
-                    found.append(reader.until(b"\r\n\r\n", 99))
+                    found.append(until(reader, b"\r\n\r\n", 99))
                 self.assertEqual([line for line in found if line is not None], [b"one\r\n\r\n"])
                 self.assertEqual(reader.take(99), b"rest")
 
     def test_after_take(self) -> None:
         """A search that found nothing does not make the next one pass over a mark after bytes were taken."""
         reader = fed(b"abcdef")
-        self.assertIsNone(reader.until(b"\n", 99))
+        self.assertIsNone(until(reader, b"\n", 99))
         reader.take(3)
         reader.feed(b"g\n")
-        self.assertEqual(reader.until(b"\n", 99), b"defg\n")
+        self.assertEqual(until(reader, b"\n", 99), b"defg\n")
 
     def test_limit(self) -> None:
         """The limit counts the mark; it is met with limit bytes and not with one more."""
         for limit, found in ((5, b"abc\r\n"), (6, b"abc\r\n")):
-            self.assertEqual(fed(b"abc\r\nd").until(b"\r\n", limit), found)
-        self.assertRaises(OverflowError, fed(b"abc\r\nd").until, b"\r\n", 4)
+            self.assertEqual(until(fed(b"abc\r\nd"), b"\r\n", limit), found)
+        self.assertRaises(LimitReached, until, fed(b"abc\r\nd"), b"\r\n", 4)
 
     def test_limit_before_the_mark(self) -> None:
         """As soon as the mark can no longer come within the limit, that is said."""
-        self.assertIsNone(fed(b"abcd").until(b"\r\n", 5))
-        self.assertRaises(OverflowError, fed(b"abcde").until, b"\r\n", 5)
-        self.assertRaises(OverflowError, fed(b"ab", b"c", b"de").until, b"\r\n", 5)
+        self.assertIsNone(until(fed(b"abcd"), b"\r\n", 5))
+        self.assertRaises(LimitReached, until, fed(b"abcde"), b"\r\n", 5)
+        self.assertRaises(LimitReached, until, fed(b"ab", b"c", b"de"), b"\r\n", 5)
+
+    def test_reason(self) -> None:
+        """The error names the option and its value: the limit itself, or what it was computed from."""
+        error = self.assertRaises(LimitReached, fed(b"abcdef").until, b"\r\n", 5, "max_lines")
+        self.assertEqual((error.name, error.limit), ("max_lines", 5))
+        error = self.assertRaises(LimitReached, fed(b"abcdef").until, b"\r\n", 5, "max_lines", 3)
+        self.assertEqual((error.name, error.limit), ("max_lines", 3))
 
     @settings(max_examples=200, deadline=None, database=None)
     @given(data=st.binary(max_size=60).map(lambda data: data.replace(b"\x00", b"\r\n")), cuts=st.lists(st.integers(0, 80), max_size=8))
@@ -105,7 +118,7 @@ class UntilTests(SynchronousTestCase):
         lines = []
         for start, end in zip(places, places[1:], strict=False):
             reader.feed(data[start:end])
-            while (line := reader.until(b"\r\n", 1000)) is not None:
+            while (line := until(reader, b"\r\n", 1000)) is not None:
                 lines.append(line)
         *whole, rest = data.split(b"\r\n")
         self.assertEqual(lines, [line + b"\r\n" for line in whole])
@@ -123,7 +136,7 @@ class MemoryTests(SynchronousTestCase):
         try:
             for _ in range(512):  # 2 MiB in all
                 reader.feed(piece)
-                reader.until(b"\r\n", 99)
+                until(reader, b"\r\n", 99)
                 reader.take(4096)
             kept, _ = tracemalloc.get_traced_memory()
         finally:

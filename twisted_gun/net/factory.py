@@ -153,6 +153,8 @@ class GunClientFactory(ReconnectingClientFactory):
     def hop_lost(self, hop: Hop, was_up: bool, reason: GunError | None) -> None:
         """The hop's transport is gone."""
         self.last_failure = reason
+        if self._ending is None:
+            self.state = "not_connected"
         if was_up:
             self._living.went_down(hop, reason)
 

@@ -43,11 +43,13 @@ def straight_write(transport: ITransport) -> Callable[[bytes], None]:
             queue(data)
         elif data:
             sent = send(data)
+            if sent == len(data):
+                return
             # An exception, or a negative number, says that the connection is lost.
             if not isinstance(sent, int) or sent < 0:
                 _lose_soon(socket)
                 queue(data)
-            elif sent < len(data):
+            else:
                 queue(data[sent:])
 
     return write

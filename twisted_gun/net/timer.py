@@ -55,10 +55,12 @@ class Deadlines:
     def _fire(self) -> None:
         self._call = None
         now = self.now()
-        for key, (when, expired) in list(self._waiting.items()):
-            # What one callback clears or sets anew, another must not see.
-            if when <= now and self._waiting.get(key) == (when, expired):
-                del self._waiting[key]
-                expired()
-        if self._waiting and self._call is None:
-            self._schedule(min(when for when, _ in self._waiting.values()))
+        try:
+            for key, (when, expired) in list(self._waiting.items()):
+                # What one callback clears or sets anew, another must not see.
+                if when <= now and self._waiting.get(key) == (when, expired):
+                    del self._waiting[key]
+                    expired()
+        finally:  # a callback that raises must not stop the clock for all others
+            if self._waiting and self._call is None:
+                self._schedule(min(when for when, _ in self._waiting.values()))

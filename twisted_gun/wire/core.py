@@ -118,8 +118,10 @@ class Reader:
             return
         if type(self._bytes) is bytes:
             self._bytes = bytearray(self._bytes[self._at :])
-            self._searched = max(0, self._searched - self._at)
-            self._at = 0
+        else:
+            del self._bytes[: self._at]  # type: ignore[union-attr]
+        self._searched = max(0, self._searched - self._at)
+        self._at = 0
         self._bytes += data
 
     def until(self, mark: bytes, most: int, name: str, limit: int | None = None) -> bytes | None:

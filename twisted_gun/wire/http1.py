@@ -25,7 +25,7 @@ from twisted_gun.options import HttpOptions
 from twisted_gun.wire.content import ByLength, Chunked, Content, UntilClose
 from twisted_gun.wire.core import Losses, Reader, Request
 from twisted_gun.wire.exchange import Exchange, encode_content, encode_head
-from twisted_gun.wire.response import Head, check_partial_head, framing_of, parse_head, switched_protocol
+from twisted_gun.wire.response import Head, check_partial_head, check_status_line_size, framing_of, parse_head, switched_protocol
 from twisted_gun.wire.steps import (
     Accepting,
     Close,
@@ -45,6 +45,8 @@ __all__ = ["Http1"]
 #: A complete request up to this size, in bytes, is one write; a larger content is not copied to join it to its head.
 _JOINED = 64 * 1024
 
+_CR = 13
+
 
 class Http1:
     """The core of an HTTP/1.1 connection; see `twisted_gun.wire.core.Core`."""
@@ -62,6 +64,9 @@ class Http1:
         self._accepting = True  # False once the connection is known to take no more
         self._cancelled = 0  # exchanges whose response nobody wants any more
         self._paused = False
+        self._lost = False
+        self._written: Request | None = None  # the request that was written last, which often comes again
+        self._written_head = b""
         self._content: Content = ByLength(0)  # of the first exchange's response
         self._checked = 0  # bytes of a partial head that were looked at already
         self._blank_line_allowed = True
@@ -101,16 +106,21 @@ class Http1:
         steps: Steps = []
         if self._reading == "closed":
             return steps
-        if self._exchanges:
-            self._lose_first(self._exchanges[0], reason, clean, steps)
-        self._end_all(reason, steps)
-        self._closed()
+        # What has arrived is told even to those who had enough for now: there is no later.
+        self._lost = True
+        self._read_on(steps, 0.0)
+        if self._reading != "closed":
+            if self._exchanges:
+                self._lose_first(self._exchanges[0], reason, clean, steps)
+            self._end_all(reason, steps)
+            self._closed()
         return steps
 
     def time_passed(self, now: float) -> Steps:
         steps: Steps = []
         for stage in [stage for stage, when in self._deadlines.items() if when <= now]:
-            del self._deadlines[stage]
+            if self._deadlines.pop(stage, None) is None:  # the one before it ended the connection
+                break
             if stage == "keepalive":
                 self._keep_alive(now, steps)
             else:
@@ -152,7 +162,7 @@ class Http1:
                 self._waiting.remove(exchange)
                 return steps
         for exchange in self._exchanges:
-            if exchange.stream is stream:
+            if exchange.stream is stream and not exchange.cancelled:
                 exchange.cancelled = True
                 self._cancelled += 1
                 exchange.drained = drain
@@ -183,7 +193,7 @@ class Http1:
 
     def shutdown(self, now: float) -> Steps:
         steps: Steps = []
-        if self._reading == "closed":
+        if self._reading == "closed" or "closing" in self._deadlines:
             return steps
         self._closing = True
         self._accepting = False
@@ -193,6 +203,7 @@ class Http1:
         first = self._exchanges.popleft()
         self._end_all(ShuttingDown("the connection was shut down before this request's turn came"), steps)
         self._exchanges.append(first)
+        self._forget_upload()
         if self._options.closing_timeout is not None:
             self._deadlines["closing"] = now + self._options.closing_timeout
         return steps
@@ -201,7 +212,12 @@ class Http1:
 
     def _write_request(self, exchange: Exchange, steps: Steps) -> None:
         request = exchange.request
-        head = encode_head(exchange, self._options)
+        if request is self._written:
+            head = self._written_head
+        else:
+            head = encode_head(exchange, self._options)
+            if request.body == b"" and not exchange.last:
+                self._written, self._written_head = request, head
         self._exchanges.append(exchange)
         self._accepting = self._accepting and not exchange.last
         body = request.body
@@ -247,21 +263,23 @@ class Http1:
 
     def _is_held(self) -> bool:
         """Whether the first exchange can take no more for now."""
-        if not self._exchanges:
+        if not self._exchanges or self._lost:
             return False
         first = self._exchanges[0]
         return first.held or (first.flow is not None and first.flow <= 0)
 
     def _read_head(self, steps: Steps, now: float) -> bool:
         reader = self._reader
-        if not reader or (self._blank_line_allowed and not self._skip_blank_line()):
-            return False
         if not self._exchanges:
-            return self._refuse_unsolicited(steps)
+            return self._read_unasked(steps)
         try:
+            if len(reader) > self._options.max_status_line_size:
+                self._check_status_line()
             block = reader.until(b"\r\n\r\n", self._options.max_header_block_size, "max_header_block_size")
-            if block is None:
-                return self._await_head(now)
+            if block is None or block[0] == _CR:
+                block = self._after_blank_line(block, now)
+                if block is None:
+                    return False
             head = parse_head(block, self._options)
         except (ProtocolViolation, LimitReached) as error:
             return self._fail(error, steps)
@@ -271,26 +289,45 @@ class Http1:
             return self._take_interim(self._exchanges[0], head, len(block), steps)
         return self._take_final(self._exchanges[0], head, steps)
 
+    def _after_blank_line(self, block: bytes | None, now: float) -> bytes | None:
+        """What is left of a head, or of a part of one, behind the one empty line that some servers send after a response."""
+        if block is None:
+            whole = self._skip_blank_line()
+            if len(self._reader):
+                self._await_head(now, whole)
+            return None
+        if self._blank_line_allowed and block.startswith(b"\r\n"):
+            self._blank_line_allowed = False
+            return block[2:]
+        return block
+
     def _skip_blank_line(self) -> bool:
-        """Pass over one empty line, which some servers send after a response; whether anything else is there."""
+        """Pass over an empty line if it is allowed; False where only a part of one is there."""
         start = self._reader.peek(2)
-        if start == b"\r\n":
+        if self._blank_line_allowed and start == b"\r\n":
             self._reader.take(2)
             self._blank_line_allowed = False
-        return start != b"\r" and len(self._reader) > 0
+        return start != b"\r" or not self._blank_line_allowed
 
-    def _await_head(self, now: float) -> bool:
-        """A part of a head is there: look at what is new in it, and start the clock."""
-        size = len(self._reader)
-        check_partial_head(self._reader.peek(size, max(0, self._checked - 1)), self._checked == 0, size, self._options)
-        self._checked = size
+    def _read_unasked(self, steps: Steps) -> bool:
+        """Bytes nobody asked for would be taken for the answer to the next request, so they are never looked at."""
+        if not len(self._reader) or not self._skip_blank_line() or not len(self._reader):
+            return False
+        return self._fail(ProtocolViolation("the server sent bytes that answer no request (unsolicited_response)"), steps)
+
+    def _await_head(self, now: float, begun: bool) -> None:
+        """A part of a head is there, or, unless `begun`, of an empty line before it: look at what is new, and start the clock."""
+        if begun:
+            size = len(self._reader)
+            check_partial_head(self._reader.peek(size, max(0, self._checked - 1)), self._checked == 0)
+            self._checked = size
         if self._options.header_timeout is not None:
             self._deadlines.setdefault("headers", now + self._options.header_timeout)
-        return False
 
-    def _refuse_unsolicited(self, steps: Steps) -> bool:
-        """Bytes nobody asked for would be taken for the answer to the next request, so they are never looked at."""
-        return self._fail(ProtocolViolation("the server sent bytes that answer no request (unsolicited_response)"), steps)
+    def _check_status_line(self) -> None:
+        most = self._options.max_status_line_size
+        if self._checked <= most + 2:  # else it was seen to end
+            check_status_line_size(self._reader.peek(most + 2), most)
 
     def _take_interim(self, exchange: Exchange, head: Head, size: int, steps: Steps) -> bool:
         if head.status == 101:
@@ -316,8 +353,9 @@ class Http1:
         self._accepting = False
         self._uploading = exchange
         exchange.chunked = False
-        if not exchange.cancelled:
-            steps.append(Upgrade(stream=exchange.stream, protocols=(protocol,), headers=head.headers))  # type: ignore[arg-type]
+        if exchange.cancelled:
+            return self._may_drain(exchange, steps)
+        steps.append(Upgrade(stream=exchange.stream, protocols=(protocol,), headers=head.headers))  # type: ignore[arg-type]
         return True
 
     def _take_final(self, exchange: Exchange, head: Head, steps: Steps) -> bool:
@@ -340,26 +378,29 @@ class Http1:
         return not exchange.cancelled or self._may_drain(exchange, steps)
 
     def _read_content(self, steps: Steps, now: float) -> bool:
-        content, exchange = self._content, self._exchanges[0]
+        reader, content, exchange = self._reader, self._content, self._exchanges[0]
+        before = len(reader)
         try:
-            data = content.read(self._reader)
+            data = content.read(reader)
         except (ProtocolViolation, LimitReached) as error:
             return self._fail(error, steps)
-        done = content.done
-        if not data and not done:
-            return False
         exchange.received += len(data)
         if exchange.cancelled:
-            exchange.discarded += len(data)
-            if not self._may_drain(exchange, steps):
+            exchange.discarded += before - len(reader)
+            if not content.done and not self._may_drain(exchange, steps):
                 return False
-        elif data or not content.trailers:
+        else:
+            self._tell_content(exchange, data, content, steps)
+        return self._finish(steps) if content.done else len(data) > 0
+
+    def _tell_content(self, exchange: Exchange, data: bytes, content: Content, steps: Steps) -> None:
+        if data or (content.done and not content.trailers):
             if exchange.flow is not None:
                 exchange.flow -= 1
-            steps.append(Data(stream=exchange.stream, fin=done and not content.trailers, data=data))  # type: ignore[arg-type]
-        if content.trailers and not exchange.cancelled:
+            fin = content.done and not content.trailers
+            steps.append(Data(stream=exchange.stream, fin=fin, data=data))  # type: ignore[arg-type]
+        if content.trailers:
             steps.append(Trailers(stream=exchange.stream, headers=content.trailers))  # type: ignore[arg-type]
-        return self._finish(steps) if done else True
 
     def _read_nothing(self, steps: Steps, now: float) -> bool:
         return False
@@ -400,7 +441,9 @@ class Http1:
             return False
         if exchange.cancelled and self.accepting:
             steps.append(Accepting())
-        return not self._exchanges or self._exchanges[0].sent or self._may_drain(self._exchanges[0], steps)
+        if self._exchanges and not self._exchanges[0].sent and not self._may_drain(self._exchanges[0], steps):
+            return False
+        return len(self._reader) > 0
 
     def _refuse_others(self, steps: Steps) -> None:
         """
@@ -413,7 +456,13 @@ class Http1:
         self._exchanges.clear()
         self._waiting.clear()
         self._exchanges.append(first)
+        self._forget_upload()
         self._refuse(refused, "the server closes the connection before this request", steps)
+
+    def _forget_upload(self) -> None:
+        """What is still given of the content of a request that has ended must not get between those of others."""
+        if self._uploading not in self._exchanges:
+            self._uploading = None
 
     def _refuse(self, exchanges: list[Exchange], why: str, steps: Steps) -> None:
         for exchange in exchanges:
@@ -456,6 +505,7 @@ class Http1:
                 self._killed.append(exchange.stream)
                 steps.append(StreamFailed(exchange.stream, _closed_by(reason)))
         if isinstance(reason, ShuttingDown):
+            self._unprocessed.extend(exchange.stream for exchange in waiting)
             steps.extend(StreamFailed(exchange.stream, _closed_by(reason)) for exchange in waiting)
         else:
             self._refuse(waiting, "the connection ended before this request was sent", steps)
@@ -508,7 +558,7 @@ class Http1:
     def _keep_alive(self, now: float, steps: Steps) -> None:
         """RFC 9112 section 2.2: a server "SHOULD ignore at least one empty line (CRLF) received prior to the request-line"."""
         steps.append(Write(b"\r\n"))
-        self._was_active(now)
+        self._set("keepalive", self._options.keepalive, now)
 
     def _timed_out(self, stage: str, steps: Steps) -> None:
         limits = {

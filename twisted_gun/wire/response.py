@@ -20,6 +20,7 @@ __all__ = [
     "Head",
     "check_partial_head",
     "check_line_ends",
+    "check_status_line_size",
     "framing_of",
     "ends_connection",
     "fields",
@@ -121,18 +122,23 @@ def _checked_value(name: bytes, value: bytes) -> bytes:
     return value.strip(b" \t")
 
 
-def check_partial_head(new: bytes, first: bool, size: int, options: HttpOptions) -> None:
+def check_partial_head(new: bytes, first: bool) -> None:
     """
     Refuse the beginning of a head that can no longer become one, rather than wait for its end.
 
-    `new` is what was not looked at before, with the byte before it; `first` says that it is the beginning; `size` is all there is.
+    `new` is what was not looked at before, with the byte before it; `first` says that it is the beginning.
     """
     if first and not new.startswith(b"HTTP/1."[: len(new)]):
         raise ProtocolViolation(f"expected an HTTP/1 response, not {new[:64]!r}")
     if _BARE_LINE_FEED.search(new, 0 if first else 1):
         raise ProtocolViolation("a line ends with LF alone; HTTP/1.1 lines end with CRLF (RFC 9112 section 2.2)")
-    if first and size > options.max_status_line_size and b"\r\n" not in new[: options.max_status_line_size + 2]:
-        raise LimitReached("max_status_line_size", options.max_status_line_size)
+
+
+def check_status_line_size(start: bytes, most: int) -> None:
+    """Refuse a head whose first line is longer than `most`; `start` holds its first `most` + 2 bytes, or what is there of them."""
+    if b"\r\n" not in start and not b"\r\n".startswith(start[most:]):
+        check_partial_head(start, True)
+        raise LimitReached("max_status_line_size", most)
 
 
 def check_line_ends(part: bytes) -> None:
