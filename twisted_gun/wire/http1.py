@@ -99,7 +99,7 @@ class Http1:
         if self._reading == "closed":
             return steps
         self._reader.feed(data)
-        self._read_on(steps, now)
+        self._read_on(steps, now, read=True)
         return steps
 
     def connection_lost(self, reason: GunError, clean: bool) -> Steps:
@@ -251,7 +251,7 @@ class Http1:
 
     # Reading. Each reader takes what it can and says whether the next one may go on.
 
-    def _read_on(self, steps: Steps, now: float) -> None:
+    def _read_on(self, steps: Steps, now: float, read: bool = False) -> None:
         while not self._is_held() and _READERS[self._reading](self, steps, now):
             pass
         held = self._is_held()
@@ -259,7 +259,7 @@ class Http1:
             self._paused = held
             steps.append(Pause() if held else Resume())
         if self._timed:
-            self._was_active(now)
+            self._was_active(now, read=read)
 
     def _is_held(self) -> bool:
         """Whether the first exchange can take no more for now."""
@@ -536,8 +536,8 @@ class Http1:
 
     # Time.
 
-    def _was_active(self, now: float) -> None:
-        """Set anew the deadlines that run while nothing happens."""
+    def _was_active(self, now: float, read: bool = False) -> None:
+        """Set anew the deadlines that run while nothing happens, or, unless bytes were `read`, while nothing comes."""
         if not self._timed or self._reading == "closed":
             return
         options, first = self._options, self._exchanges[0] if self._exchanges else None
@@ -546,7 +546,8 @@ class Http1:
         flowing = self._reading == "content" and not self._paused
         if not awaited or "response" not in self._deadlines:
             self._set("response", options.response_timeout if awaited else None, now)
-        self._set("idle", options.idle_timeout if flowing else None, now)
+        if read or not flowing or "idle" not in self._deadlines:
+            self._set("idle", options.idle_timeout if flowing else None, now)
         self._set("keepalive", options.keepalive if self._uploading is None else None, now)
 
     def _set(self, stage: str, limit: float | None, now: float) -> None:
