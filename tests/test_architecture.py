@@ -26,7 +26,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("wire.http1",),
     ("net.straight", "net.trust", "net.tls", "net.dial", "net.timer", "receivers"),
     ("net.hop", "request", "info"),
-    ("net.factory",),
+    ("net.factory", "net.trace"),
     ("stream",),
     ("connection",),
     ("",),  # the package itself: the public names

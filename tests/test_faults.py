@@ -12,7 +12,11 @@ import weakref
 from collections.abc import Iterator
 from typing import Any
 
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.internet import reactor as installed_reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.tcp import Connection as Socket
+from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 import twisted_gun as gun
 from tests.stage import CHUNKED, EMPTY, LAST, OK, UNTIL_CLOSE, LifeCase, answering, ends, feed, up
@@ -81,8 +85,9 @@ class CutTests(LifeCase):
         for _, offset, told, first, _ in self.each_cut("close", "length"):
             errors = [event.reason for event in told.of(gun.Error) if event.stream is first]
             if head <= offset < len(LENGTH):
-                self.assertIsInstance(errors[0], gun.Truncated)
-                self.assertEqual((errors[0].received, errors[0].expected), (offset - head, 10))
+                error: Any = errors[0]
+                self.assertIsInstance(error, gun.Truncated)
+                self.assertEqual((error.received, error.expected), (offset - head, 10))
             elif offset < head:
                 self.assertIsInstance(errors[0], gun.StreamClosed)
 
@@ -233,3 +238,41 @@ class StormTests(LifeCase):
         world.pump()
         feed(world, OK)
         self.assertEqual(self.successResultOf(body), b"ok")
+
+
+class _Cutting(Protocol):
+    """Sends the first bytes of a response when it is asked anything, then resets the connection."""
+
+    factory: Any
+
+    def dataReceived(self, data: bytes) -> None:
+        self.transport.write(LENGTH[: self.factory.offset])  # type: ignore[union-attr]
+        # In a turn of its own, so that the kernel has taken what was written.
+        self.factory.reactor.callLater(0, self.transport.abortConnection)  # type: ignore[union-attr]
+
+
+class RealResetTests(TestCase):
+    """Resets by a real kernel, on loopback."""
+
+    async def test_reset_at_every_byte(self) -> None:
+        """Wherever it comes each stream ends once, and the reactor is left with nothing of ours."""
+        reactor: Any = installed_reactor
+        factory: Any = Factory.forProtocol(_Cutting)
+        factory.reactor = reactor
+        listening = reactor.listenTCP(0, factory, interface="127.0.0.1")
+        self.addCleanup(listening.stopListening)
+        for offset in range(len(LENGTH) + 1):
+            factory.offset = offset
+            told = RecordingReceiver()
+            connection = gun.open("127.0.0.1", listening.getHost().port, reactor=reactor, owner=told, reply_to=told, retry=0)
+            streams = [connection.get("/1"), connection.get("/2")]
+            await connection.when_terminated()
+            self.assertEqual(ends(told), dict.fromkeys(streams, 1), offset)
+            self.assertEqual([name for name in told.names() if name in ("gun_up", "gun_down")], ["gun_up", "gun_down"])
+        while self.sockets(reactor):
+            turn: Deferred[None] = Deferred()
+            reactor.callLater(0, turn.callback, None)
+            await turn
+
+    def sockets(self, reactor: Any) -> list[object]:
+        return [each for each in [*reactor.getReaders(), *reactor.getWriters()] if isinstance(each, Socket)]

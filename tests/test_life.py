@@ -157,6 +157,15 @@ class EndTests(LifeCase):
         self.assertIsInstance(self.successResultOf(self.world.connection.when_terminated()), gun.ConnectFailed)
         self.assertRaises(gun.BadState, self.world.connection.get, "/")
 
+    def test_ending_what_has_ended(self) -> None:
+        """shutdown and close afterwards change nothing of why it ended, and tell nobody again."""
+        self.world.pump()
+        told = len(self.told.events)
+        self.assertIsInstance(self.successResultOf(self.world.connection.shutdown()), gun.ConnectFailed)
+        self.world.connection.close()
+        self.assertIsInstance(self.successResultOf(self.world.connection.when_terminated()), gun.ConnectFailed)
+        self.assertEqual(len(self.told.events), told)
+
     def test_lost_with_no_retries_left(self) -> None:
         """A connection that was up and has no retries ends with why it was lost, after gun_down."""
         told = RecordingReceiver()
@@ -314,9 +323,7 @@ class TlsTests(LifeCase):
 
     def test_handshake_failure_counts(self) -> None:
         """A peer that answers a handshake with no TLS: retry + 1 attempts, no gun_down, and TlsFailed as the reason."""
-        world = MemoryGun(
-            "example.org", 443, retry=1, retry_timeout=1.0, script=lambda peer: peer.send(b"HTTP/1.1 400 X\r\n\r\n")
-        )
+        world = MemoryGun("example.org", 443, retry=1, retry_timeout=1.0, script=lambda peer: peer.send(b"HTTP/1.1 400 X\r\n\r\n"))
         ended = world.connection.when_terminated()
         for _ in range(5):
             world.advance(1)

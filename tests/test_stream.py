@@ -9,7 +9,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 import twisted_gun as gun
-from tests.stage import CHUNKED, EMPTY, OK, SWITCH, UPGRADE, UNTIL_CLOSE, answer, feed, up
+from tests.stage import CHUNKED, EMPTY, OK, SWITCH, UNTIL_CLOSE, UPGRADE, answer, feed, up
 from twisted_gun.testing import MemoryGun
 
 INFORM = b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n"
@@ -50,7 +50,8 @@ class AwaitTests(StreamCase):
         waiting = self.stream.await_event()
         self.assertNoResult(waiting)
         self.feed(INFORM)
-        self.assertEqual(self.successResultOf(waiting).status, 103)
+        event: Any = self.successResultOf(waiting)
+        self.assertEqual(event.status, 103)
 
     def test_response_passes_over_interim_ones(self) -> None:
         """await_response skips 1xx, whether they are there already or come later."""
@@ -187,7 +188,8 @@ class ErrorTests(StreamCase):
         self.feed(INFORM)
         self.world.peer.abort()
         self.world.pump()
-        self.assertEqual(self.successResultOf(self.stream.await_event()).status, 103)
+        event: Any = self.successResultOf(self.stream.await_event())
+        self.assertEqual(event.status, 103)
         self.failureResultOf(self.stream.await_event(), gun.StreamClosed)
 
     def test_iterating(self) -> None:
@@ -465,7 +467,8 @@ class HoldingBackTests(StreamCase):
         self.stream.flush()
         self.assertTrue(self.reading)
         self.feed(b"new")
-        self.assertEqual(self.successResultOf(self.stream.await_event()).data, b"new")
+        event: Any = self.successResultOf(self.stream.await_event())
+        self.assertEqual(event.data, b"new")
 
     def test_cancel(self) -> None:
         """Cancelling a stream that holds the peer back lets the ones behind it go on."""

@@ -77,7 +77,8 @@ class DataTests(UploadCase):
     def test_kinds_of_bytes(self) -> None:
         """Bytes, bytearrays, memoryviews and lists of bytes are data; text and numbers are not."""
         stream = self.conn.headers("POST", "/")
-        for piece in (b"a", bytearray(b"b"), memoryview(b"c"), [b"d", b"e"], (b"f",)):
+        pieces: tuple[Any, ...] = (b"a", bytearray(b"b"), memoryview(b"c"), [b"d", b"e"], (b"f",))
+        for piece in pieces:
             stream.data(piece)
         for wrong in ("text", 7, None, ["text"], [1, 2]):
             self.assertRaises(gun.InvalidRequest, stream.data, wrong)

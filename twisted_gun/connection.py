@@ -37,6 +37,7 @@ from twisted_gun.net.factory import GunClientFactory
 from twisted_gun.net.hop import Hop, HopOptions
 from twisted_gun.net.timer import Deadlines
 from twisted_gun.net.tls import ConnectionCreator, TlsEndpoint, connection_creator
+from twisted_gun.net.trace import Traced
 from twisted_gun.options import HttpOptions, Options, make_options
 from twisted_gun.receivers import as_receiver
 from twisted_gun.request import FOLLOWS, RequestOptions, make_request, request_options
@@ -445,7 +446,8 @@ class Connection:
             keepalive=self._options.tcp_opts.keepalive,
         )
         confirm = None if self._creator is None else _confirm(self._creator)
-        return Hop(self, self._deadlines, self._choose, confirm, options)
+        above: Any = Traced(self, repr(self)) if self._options.trace else self
+        return Hop(above, self._deadlines, self._choose, confirm, options)
 
     def _choose(self, negotiated: bytes | None) -> Core:
         """The core for what ALPN negotiated: without an answer, the only protocol offered, else HTTP/1.1; as Gun."""

@@ -12,10 +12,23 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Union
 
+import idna
+
 from twisted_gun.errors import InvalidRequest
 from twisted_gun.events import Headers
 
-__all__ = ["HeadersLike", "authority", "check_host", "check_method", "check_target", "content_length", "normalise", "take"]
+__all__ = [
+    "HeadersLike",
+    "ascii_name",
+    "authority",
+    "check_host",
+    "check_method",
+    "check_target",
+    "content_length",
+    "is_address",
+    "normalise",
+    "take",
+]
 
 Text = Union[str, bytes]
 #: What a caller may give as headers: a mapping, pairs, or Twisted's `twisted.web.http_headers.Headers`.
@@ -66,7 +79,10 @@ def _bytes(what: str, value: object) -> bytes:
     if isinstance(value, bytes):
         return value
     if isinstance(value, str):
-        return value.encode("utf-8", "surrogateescape")
+        try:
+            return value.encode("utf-8", "surrogateescape")
+        except UnicodeEncodeError as error:
+            raise InvalidRequest(f"{what}: {value!r} is no text that can be encoded") from error
     raise InvalidRequest(f"{what}: expected str or bytes, not {type(value).__name__}")
 
 
@@ -102,13 +118,15 @@ def _checked_method(name: bytes) -> bytes:
     return name
 
 
-def check_target(path: Text) -> bytes:
-    """`path` as a request target (RFC 9112 section 3.2): a path with its query, ``*``, or an absolute URL."""
+def check_target(path: Text, method: bytes = b"OPTIONS") -> bytes:
+    """`path` as a request target (RFC 9112 section 3.2): a path with its query, an absolute URL, or, for OPTIONS, ``*``."""
     if isinstance(path, str) and not path.isascii():
         raise InvalidRequest(f"path: percent-encode what is not ASCII, as urllib.parse.quote does: {path!r}")
     target = _bytes("path", path)
     if not _TARGET.fullmatch(target):
         raise InvalidRequest(f"path: expected '/...' without spaces or control characters, or '*', or an absolute URL, not {path!r}")
+    if target == b"*" and method != b"OPTIONS":
+        raise InvalidRequest(f"path: '*' is for OPTIONS, not for {method.decode()} (RFC 9112 section 3.2.4)")
     return target
 
 
@@ -169,17 +187,17 @@ def is_address(host: str) -> bool:
 
 def authority(host: str, port: int, default_port: int) -> bytes:
     """The value of Host (RFC 9110 section 7.2): `port` is left out where it is the scheme's own."""
-    name = host if host.isascii() else _to_ascii(host)
+    try:
+        name = ascii_name(host)
+    except ValueError as error:
+        raise InvalidRequest(f"host: {host!r} is not a valid internationalised name: {error}") from error
     if ":" in name:
         # RFC 6874 section 1: a zone identifier "has only local significance at the node", so the peer is not told.
         name = f"[{name.partition('%')[0]}]"
     return name.encode() if port == default_port else f"{name}:{port}".encode()
 
 
-def _to_ascii(host: str) -> str:
-    import idna
-
-    try:
-        return idna.encode(host, uts46=True).decode()
-    except idna.IDNAError as error:
-        raise InvalidRequest(f"host: {host!r} is not a valid internationalised name: {error}") from error
+def ascii_name(host: str) -> str:
+    """`host` as the DNS has it (RFC 5891); raises ValueError. Label by label, for IDNA refuses the underscores others may have."""
+    labels = [label if label.isascii() else idna.encode(label, uts46=True).decode("ascii") for label in host.split(".")]
+    return ".".join(labels)

@@ -61,7 +61,7 @@ def make_request(
     """
     if not headers and body == b"" and isinstance(path, (str, bytes)) and len(path) <= _REMEMBERED:
         return _bare_request(method, path, authority, options.flow), None
-    target = check_target(path)
+    target = check_target(path, method)
     fields, given = take(normalise(headers, drop_invalid=options.drop_invalid), b"host", b"content-length", b"transfer-encoding")
     length = content_length(given[b"content-length"]) if b"content-length" in given else None
     whole, producer, length = _body(body, fields, length)
@@ -79,7 +79,7 @@ def make_request(
 
 @lru_cache(maxsize=256)
 def _bare_request(method: bytes, path: Text, authority: bytes, flow: int | None) -> Request:
-    return Request(method=method, target=check_target(path), authority=authority, headers=(), body=b"", flow=flow)
+    return Request(method=method, target=check_target(path, method), authority=authority, headers=(), body=b"", flow=flow)
 
 
 def _body(body: Any, fields: Headers, length: int | None) -> tuple[bytes | None, Any, int | None]:

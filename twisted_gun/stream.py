@@ -257,9 +257,15 @@ class Stream(Mailbox):
 
     def _pull(self) -> None:
         if self._producer is not None and self._pulling and not self._blocked:
+            more = self._open
             self._ask_producer("resumeProducing")
-            if self._producer is not None:
+            if self._producer is None:
+                return
+            if more:
                 self._pull_soon()
+            else:  # it has been asked once more than there was content, and did not find that out
+                self._ask_producer("stopProducing")
+                self._producer = None
 
     def _upgraded(self) -> None:
         self._open, self._left = True, None

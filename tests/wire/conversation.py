@@ -89,8 +89,6 @@ class Conversation:
         flow: int | None = None,
     ) -> Steps:
         """Send a request whose answer goes to `stream`."""
-        self._asked[id(stream)] = stream
-        self._flow[id(stream)] = float("inf") if flow is None else flow
         request = Request(
             method=method,
             target=target,
@@ -100,6 +98,12 @@ class Conversation:
             length=length,
             flow=flow,
         )
+        return self.ask_for(stream, request)
+
+    def ask_for(self, stream: Any, request: Request) -> Steps:
+        """Send this very request; the same may be sent again."""
+        self._asked[id(stream)] = stream
+        self._flow[id(stream)] = float("inf") if request.flow is None else request.flow
         return self._did(self.core.request(stream, request, self.now))
 
     def receive(self, *pieces: bytes) -> Steps:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import tracemalloc
 
 from hypothesis import given, settings
@@ -66,7 +67,9 @@ class UntilTests(SynchronousTestCase):
     def test_found(self) -> None:
         """The mark belongs to what is given; the rest stays."""
         reader = fed(b"one\r\ntwo\r\nrest")
-        self.assertEqual([until(reader, b"\r\n", 99), until(reader, b"\r\n", 99), until(reader, b"\r\n", 99)], [b"one\r\n", b"two\r\n", None])
+        self.assertEqual(
+            [until(reader, b"\r\n", 99), until(reader, b"\r\n", 99), until(reader, b"\r\n", 99)], [b"one\r\n", b"two\r\n", None]
+        )
         self.assertEqual(reader.take(99), b"rest")
 
     def test_mark_cut(self) -> None:
@@ -116,7 +119,7 @@ class UntilTests(SynchronousTestCase):
         places = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
         reader = Reader()
         lines = []
-        for start, end in zip(places, places[1:], strict=False):
+        for start, end in itertools.pairwise(places):
             reader.feed(data[start:end])
             while (line := until(reader, b"\r\n", 1000)) is not None:
                 lines.append(line)

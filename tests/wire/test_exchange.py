@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.wire.conversation import CHUNKED, OK, SWITCHED, UPGRADE, A, B, C, Conversation, outline
+from tests.wire.conversation import CHUNKED, OK, SWITCHED, UPGRADE, A, B, C, Conversation, D, Key, outline
+from twisted_gun.wire.core import Request
 from twisted_gun.wire.steps import Write
 
 
@@ -15,9 +16,7 @@ class HeadTests(SynchronousTestCase):
         """Without content: the request line, Host first, then the caller's fields in their order."""
         talk = Conversation()
         talk.ask(A, target=b"/a?b=c", headers=[(b"accept", b"*/*"), (b"x", b"1"), (b"accept", b"text/html")])
-        self.assertEqual(
-            talk.written, b"GET /a?b=c HTTP/1.1\r\nhost: example.org\r\naccept: */*\r\nx: 1\r\naccept: text/html\r\n\r\n"
-        )
+        self.assertEqual(talk.written, b"GET /a?b=c HTTP/1.1\r\nhost: example.org\r\naccept: */*\r\nx: 1\r\naccept: text/html\r\n\r\n")
 
     def test_framing(self) -> None:
         """Which fields frame the content, for each way of giving it."""
@@ -56,6 +55,38 @@ class HeadTests(SynchronousTestCase):
         talk = Conversation(transform_header_name=bytes.title)
         talk.ask(A, b"POST", headers=[(b"x-one", b"1")], body=b"abc")
         self.assertEqual(talk.written, b"POST / HTTP/1.1\r\nContent-Length: 3\r\nHost: example.org\r\nX-One: 1\r\n\r\nabc")
+
+    def test_again(self) -> None:
+        """The same request is written the same every time, and others in between as they are."""
+        fields = ((b"x", b"y"),)
+        same = Request(method=b"GET", target=b"/same", authority=b"example.org", headers=fields, body=b"")
+        same_upload = Request(method=b"POST", target=b"/up", authority=b"example.org", headers=fields, body=None)
+        for request, content in ((same, b""), (same_upload, b"2\r\nhi\r\n0\r\n\r\n")):
+            talk = Conversation()
+            for stream in (A, B, C):
+                start = len(talk.written)
+                talk.ask_for(stream, request)
+                if content:
+                    talk.send(stream, b"hi", fin=True)
+                written = talk.written[start:]
+                self.assertEqual(written.count(b"\r\nx: y\r\n"), 1)
+                self.assertTrue(written.endswith(b"\r\n\r\n" + content))
+                if stream is A:
+                    first = written
+                self.assertEqual(written, first)
+                talk.ask(D if stream is A else Key("another"), target=b"/other")
+            talk.receive(OK * 6)
+            self.assertTrue(talk.core.accepting)
+
+    def test_last_again(self) -> None:
+        """A request with ``connection: close`` is the last one, also where it was sent on another connection before."""
+        close = ((b"connection", b"close"),)
+        last = Request(method=b"GET", target=b"/", authority=b"example.org", headers=close, body=b"")
+        for _ in range(2):
+            talk = Conversation()
+            talk.ask_for(A, last)
+            self.assertFalse(talk.core.accepting)
+            self.assertEqual(outline(talk.receive(OK))[-1], ("close", None))
 
     def test_one_write(self) -> None:
         """A small request is one write; a large content is not copied to make it one."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.wire.conversation import CHUNKED, OK, SWITCHED, UNTIL_CLOSE, UPGRADE, A, B, C, Conversation, told
-from twisted_gun.wire.steps import Steps
+from twisted_gun.wire.steps import Accepting, Pause, Resume, Steps, Write
 
 
 def kinds(steps: Steps) -> list[str]:
@@ -115,7 +115,7 @@ class FlowTests(SynchronousTestCase):
 
     def test_end_of_the_connection_while_paused(self) -> None:
         """The rest of the last response, told when it is wanted, ends the connection like any other."""
-        head = b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 6\r\n\r\n"
+        head = b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 17\r\n\r\n"
         for last in ("update", "cancel", "violation"):
             talk = Conversation()
             talk.ask(A, flow=1)
@@ -139,6 +139,30 @@ class FlowTests(SynchronousTestCase):
             talk.receive(rest)
             talk.lose()
             self.assertEqual(talk.outline[1:], [("data", A, b"firstand the rest", True)], head)
+
+    def test_end_lost_while_paused(self) -> None:
+        """Where what had arrived ends the connection, in good order or not, that is its end."""
+        close = b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 6\r\n\r\n"
+        for pieces, last in (
+            ((close + b"abc", b"def"), ("data", A, b"abcdef", True)),
+            ((CHUNKED + b"3\r\nabc\r\n", b"zz\r\n"), ("failed", A, "ProtocolViolation")),
+        ):
+            talk = Conversation()
+            talk.ask(A, flow=1)
+            talk.receive(*pieces)
+            self.assertTrue(talk.paused)
+            talk.lose()
+            self.assertEqual([entry for entry in talk.outline if entry[0] != "close"][-1], last)
+
+    def test_nothing_is_asked_of_a_lost_socket(self) -> None:
+        """A connection that is lost is neither written to nor paused nor resumed."""
+        for rest in (b"lo", b"l", b"lo" + OK, b"lo\r\n\r\n"):
+            talk = Conversation()
+            talk.ask(A, flow=1)
+            talk.ask(B, flow=1)
+            talk.receive(OK[:-2], rest)
+            asked = [step for step in talk.lose() if isinstance(step, (Accepting, Pause, Resume, Write))]
+            self.assertEqual(asked, [])
 
     def test_tunnel_lost_while_paused(self) -> None:
         """The same for a tunnel."""

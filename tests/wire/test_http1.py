@@ -85,7 +85,12 @@ class EventTests(SynchronousTestCase):
         steps = talk.receive(b"garbage")
         self.assertEqual(
             outline(steps),
-            [("failed", A, PROTOCOL_VIOLATION), ("failed", B, "StreamClosed"), ("failed", C, "StreamClosed"), ("close", PROTOCOL_VIOLATION)],
+            [
+                ("failed", A, PROTOCOL_VIOLATION),
+                ("failed", B, "StreamClosed"),
+                ("failed", C, "StreamClosed"),
+                ("close", PROTOCOL_VIOLATION),
+            ],
         )
         reasons = [step.reason for step in steps if isinstance(step, StreamFailed)]
         self.assertIsInstance(reasons[1], StreamClosed)

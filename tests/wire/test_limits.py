@@ -118,15 +118,30 @@ class LimitTests(SynchronousTestCase):
         """`max_cancelled_size`: with more to come the connection is closed; nobody is left to be told why."""
         for limit in (10, HttpOptions().max_cancelled_size):
             for count in (limit - 1, limit, limit + 1):
-                size = b"%x\r\n" % count
                 length = response((b"content-length", b"%d" % count))
-                for head, data in ((length, b"x" * count), (CHUNKED, size + b"x" * count + b"\r\n0\r\n\r\n"), (UNTIL_CLOSE, b"x" * count)):
-                    talk = Conversation(max_cancelled_size=limit)
-                    talk.ask(A)
-                    talk.cancel(A)
-                    talk.receive(head, data)
-                    closed = talk.outline == [("close", None)]
-                    self.assertEqual(closed, count > limit, (limit, count, head))
+                chunk = b"%x\r\n" % (limit * 2)
+                for head, data in (
+                    (length, b""),
+                    (length, b"x" * count),
+                    (UNTIL_CLOSE, b"x" * count),
+                    (CHUNKED, chunk + b"x" * (count - len(chunk))),
+                ):
+                    for size in (1, 3) if limit == 10 else (1000, 10 * limit):
+                        talk = Conversation(max_cancelled_size=limit)
+                        talk.ask(A)
+                        talk.cancel(A)
+                        talk.receive(head, *(data[at : at + size] for at in range(0, len(data), size)))
+                        closed = talk.outline == [("close", None)]
+                        self.assertEqual(closed, count > limit, (limit, count, head, size))
+
+    def test_empty_line(self) -> None:
+        """An empty line before a head does not count, whether it comes with it or before."""
+        for name in ("max_header_block_size", "max_status_line_size"):
+            make, (limit, *_) = LIMITS[name]
+            for count in (limit - 1, limit, limit + 1):
+                data = b"\r\n" + make(count)
+                for pieces in ((data,), *halves(data)):
+                    self.check(name, limit, count, pieces, {name: limit})
 
     def test_all(self) -> None:
         """No limit is left out."""

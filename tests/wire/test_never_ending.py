@@ -87,8 +87,9 @@ class NeverEndingTests(SynchronousTestCase):
         for kind, (start, again, limit, name) in kinds.items():
             talk = Conversation()
             talk.ask(A)
-            fed = needed(talk, pieces_of(start, again, size), limit + READ)
-            self.assertLessEqual(fed, limit + READ, kind)
+            # By the byte a limit is met nearly to the byte; but an interim response is counted when it is there.
+            most = limit + (16 if size == 1 and name != "max_informational_size" else READ)
+            self.assertLessEqual(needed(talk, pieces_of(start, again, size), most), most, kind)
             reason = f"LimitReached({name}, {getattr(OPTIONS, name)})" if name else PROTOCOL_VIOLATION
             self.assertEqual(talk.outline[-2:], [("failed", A, reason), ("close", reason)], kind)
 
@@ -112,15 +113,6 @@ class NeverEndingTests(SynchronousTestCase):
             talk = Conversation()
             talk.ask(A)
             self.assertLessEqual(needed(talk, pieces_of(start, again, 1), limit + 16), limit + 2)
-
-    def test_close_by_the_byte(self) -> None:
-        """A byte at a time the limit is met nearly to the byte."""
-        for kind, (start, again, limit, name) in ENDLESS.items():
-            if name != "max_informational_size":  # an interim response is counted when it is there
-                talk = Conversation()
-                talk.ask(A)
-                needed(talk, pieces_of(start, again, 1), limit + 16)
-                self.assertTrue(talk.over, kind)
 
     def test_told_of_it(self) -> None:
         """Of endless interim responses no more are told than allowed."""

@@ -155,7 +155,7 @@ class ContentTests(SynchronousTestCase):
             b"1\r\nh\r\n4\r\nello\r\n0\r\n\r\n",
             b"0000000000000005\r\nhello\r\n00000\r\n\r\n",
             b"5;a\r\nhello\r\n0;b\r\n\r\n",
-            b"5;a=b;c=\"d e\"\r\nhello\r\n0\r\n\r\n",
+            b'5;a=b;c="d e"\r\nhello\r\n0\r\n\r\n',
             b"5 ;\ta = b\r\nhello\r\n0\t; x\r\n\r\n",
             b"5;\r\nhello\r\n0\r\n\r\n",
         ):
@@ -201,7 +201,12 @@ class ContentTests(SynchronousTestCase):
 
     def test_until_close(self) -> None:
         """Without a length the content goes on to the end of the connection, which is not used again."""
-        for version, fields in ((b"1.1", b""), (b"1.0", b""), (b"1.0", b"transfer-encoding: chunked\r\n"), (b"1.1", b"connection: keep-alive\r\n")):
+        for version, fields in (
+            (b"1.1", b""),
+            (b"1.0", b""),
+            (b"1.0", b"transfer-encoding: chunked\r\n"),
+            (b"1.1", b"connection: keep-alive\r\n"),
+        ):
             talk = Conversation()
             talk.ask(A)
             talk.receive(b"HTTP/%b 200 OK\r\n%b\r\n" % (version, fields))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 from hypothesis import given, settings
@@ -82,7 +83,7 @@ class SplitTests(SynchronousTestCase):
     def check(self, asked: list[str], data: bytes, cuts: list[int], clean: bool, options: dict[str, Any]) -> None:
         """Cut at `cuts`, and a byte at a time, tells what the whole does."""
         places = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
-        pieces = [data[start:end] for start, end in zip(places, places[1:], strict=False)]
+        pieces = [data[start:end] for start, end in itertools.pairwise(places)]
         whole = answered(asked, [data], clean, options)
         self.assertEqual(answered(asked, pieces, clean, options), whole, pieces)
         self.assertEqual(answered(asked, [data[at : at + 1] for at in range(len(data))], clean, options), whole, data)
@@ -101,12 +102,16 @@ class SplitTests(SynchronousTestCase):
 
     def test_beginnings(self) -> None:
         """The beginning of a head, and then something else."""
-        for at in range(20):
-            for rest in (b"", b"x", b"\r", b"\n", b"\r\n", b"\x00", b"x" * 20):
-                data = OK[:at] + rest
-                whole = answered(["get"], [data], True, {})
-                for pieces in (*halves(data), [data[place : place + 1] for place in range(len(data))]):
-                    self.assertEqual(answered(["get"], list(pieces), True, {}), whole, pieces)
+        for start in (b"", b"\r\n"):
+            for at in range(20):
+                for rest in (b"", b"x", b"\r", b"\n", b"\r\n", b"\x00", b"x" * 20):
+                    self.check(["get"], start + OK[:at] + rest, [1], True, SMALL)
+
+    def test_beginnings_cut_in_two(self) -> None:
+        """The same, cut in two at every place."""
+        for data in (b"\r\n" + OK[:9] + b"x" * 30, b"HTTX", b"Hx", b"\r\nHx", b"\r\n\r\n", b"\rHTTP"):
+            for at in range(1, len(data)):
+                self.check(["get"], data, [at], True, SMALL)
 
     def test_every_pair(self) -> None:
         """Each response behind each other one, cut in two at every place."""

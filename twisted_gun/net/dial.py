@@ -15,7 +15,6 @@ from functools import partial
 from itertools import chain, zip_longest
 from typing import Any, Literal, cast
 
-import idna
 from twisted.internet import error
 from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.address import HostnameAddress, IPv4Address, IPv6Address
@@ -40,6 +39,7 @@ from twisted.python.failure import Failure
 from zope.interface import directlyProvides, implementer, providedBy
 
 from twisted_gun.errors import ConnectFailed, GunError, TimedOut
+from twisted_gun.headers import ascii_name
 from twisted_gun.options import Options
 
 __all__ = ["EndpointConnector", "HappyEyeballsEndpoint", "connect_failure", "endpoint_for"]
@@ -147,7 +147,7 @@ class _Lookup:
         return self._result
 
     def _ask(self, resolver: IHostnameResolver) -> IHostResolution:
-        return resolver.resolveHostName(self, _ascii_name(self.host), self.port, [IPv4Address, IPv6Address])
+        return resolver.resolveHostName(self, _resolvable(self.host), self.port, [IPv4Address, IPv6Address])
 
     def resolutionBegan(self, resolutionInProgress: IHostResolution) -> None:
         self._resolution = resolutionInProgress
@@ -563,16 +563,14 @@ def _address_text(address: IPv4Address | IPv6Address) -> str:
     return f"{address.host}%{scope}" if scope and "%" not in address.host else address.host
 
 
-def _ascii_name(host: str) -> str:
+def _resolvable(host: str) -> str:
     """
     `host` as a resolver may be given it: `ValueError` for what none can look up.
 
     Twisted's resolver calls getaddrinfo in a thread and never completes when that raises UnicodeError or ValueError, so what
     would make it do so is kept from it.
     """
-    # Label by label, for idna refuses the underscores that other labels may have.
-    labels = [label if label.isascii() else idna.encode(label, uts46=True).decode("ascii") for label in host.split(".")]
-    name = ".".join(labels)
+    name = ascii_name(host)
     fits = len(name) <= 254 and all(0 < len(label) <= 63 for label in name.removesuffix(".").split("."))
     if not fits or any(character <= " " or character == "\x7f" for character in name):
         raise ValueError(f"expected labels of 1 to 63 characters, at most 253 in all and without spaces, not {host!r}")

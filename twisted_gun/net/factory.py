@@ -87,7 +87,7 @@ class GunClientFactory(ReconnectingClientFactory):
 
     def shutdown(self) -> None:
         """Let what is under way finish, then end."""
-        if self._ending is not None:
+        if self._ending is not None or self.state == "terminated":
             return
         self._ending = ShuttingDown("the connection is being shut down")
         hop = self.hop

@@ -119,7 +119,8 @@ class Hop(Protocol):
         self._out: list[bytes] = []
         self._core_deadline: float | None = None
         self._reason: GunError | None = None  # why we closed it
-        self._waiting_to_send: int | None = None
+        self._written = self._taken = 0  # bytes given to the transport; and what of it was gone when last looked
+        self._sending_paused = False
         self.running = False  # between the start of the core and the end of the connection
         self._closing = self._lost = self._producing = False
 
@@ -200,7 +201,7 @@ class Hop(Protocol):
         self.running = False
         self._queue.clear()
         self._out.clear()
-        if not self._closing:
+        if not self._lost:  # an orderly close may be under way: it is not waited for
             self._stop_producing()
             self._give_up(ShuttingDown("the connection was closed"))
 
@@ -272,7 +273,9 @@ class Hop(Protocol):
     def _flush(self) -> None:
         out, self._out = self._out, []
         if out and not self._lost:
-            self._write(out[0] if len(out) == 1 else b"".join(out))
+            data = out[0] if len(out) == 1 else b"".join(out)
+            self._written += len(data)
+            self._write(data)
 
     # The core's life.
 
@@ -317,10 +320,13 @@ class Hop(Protocol):
     # The transport's back-pressure: the hop is its one producer, and tells all who send.
 
     def pauseProducing(self) -> None:
-        self._above.upload_paused(None, True)
-        self._watch_sending()
+        if not self._sending_paused:  # transports say so again with each write
+            self._sending_paused = True
+            self._above.upload_paused(None, True)
+            self._watch_sending()
 
     def resumeProducing(self) -> None:
+        self._sending_paused = False
         self._deadlines.clear((self, "write"))
         self._above.upload_paused(None, False)
 
@@ -336,12 +342,12 @@ class Hop(Protocol):
     def _watch_sending(self) -> None:
         """Abort a connection whose peer takes nothing for `send_timeout`; a slow peer is not a dead one."""
         if self._options.send_timeout is not None:
-            self._waiting_to_send = unsent(self.transport)
+            self._taken = self._written - (unsent(self.transport) or 0)
             self._after("write", self._options.send_timeout, self._sending_stalled)
 
     def _sending_stalled(self) -> None:
         waiting = unsent(self.transport)
-        if waiting is not None and self._waiting_to_send is not None and waiting < self._waiting_to_send:
+        if waiting is not None and self._written - waiting > self._taken:
             self._watch_sending()
             return
         reason = TimedOut("write", self._options.send_timeout, "the peer took none of what was sent for send_timeout seconds")

@@ -16,7 +16,6 @@ import weakref
 from collections.abc import Callable
 from typing import Any, ParamSpec
 
-import idna
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID
@@ -42,6 +41,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from twisted_gun.errors import InvalidRequest, OptionError, TlsFailed
+from twisted_gun.headers import ascii_name, is_address
 from twisted_gun.net.straight import straight
 from twisted_gun.net.trust import client_context
 from twisted_gun.options import TlsOptions
@@ -85,7 +85,7 @@ class ConnectionCreator:
     def __init__(self, host: str, context: SSL.Context, options: TlsOptions) -> None:
         self.host = host
         self.context = context
-        self._is_address = _is_address(host)
+        self._is_address = is_address(host)
         self._options = options
 
     def clientConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
@@ -268,26 +268,16 @@ _NAME = re.compile(r"(?:[a-z0-9_]|[a-z0-9_][a-z0-9_-]{0,61}[a-z0-9_])(?:\.(?:[a-
 def _peer_name(text: str) -> str:
     """`text` as SNI and certificates have it: ASCII, lower case, no trailing dot; raises ValueError."""
     address = text[1:-1] if text.startswith("[") and text.endswith("]") else text
-    if _is_address(address):
+    if is_address(address):
         # RFC 4007 section 11.2: a zone index has meaning on this machine only; no certificate holds one.
         return str(ipaddress.ip_address(address.partition("%")[0]))
     # The DNS writes "example.com." for the absolute name; certificates never do.
-    name = text.removesuffix(".").lower()
-    if not name.isascii():
-        name = idna.encode(name, uts46=True).decode("ascii").removesuffix(".")
+    name = ascii_name(text.removesuffix(".").lower()).removesuffix(".")
     if len(name) > 253 or not _NAME.fullmatch(name):
         raise ValueError("it is no host name")
     if name.rpartition(".")[2].isdigit():
         raise ValueError("it ends like an IPv4 address but is none")
     return name
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 # The peer's certificate.

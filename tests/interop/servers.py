@@ -1,0 +1,212 @@
+"""
+Other people's servers, started for one test and ended by it: nginx with a configuration of the test's, and node with our script.
+
+Nothing here waits by the clock: a server is ready when it says so on its output, and has ended when its process has.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from functools import cache
+from itertools import cycle
+from pathlib import Path
+from signal import SIGTERM
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.protocol import ProcessProtocol
+from twisted.internet.utils import getProcessOutputAndValue
+from twisted.python.failure import Failure
+from twisted.trial.unittest import TestCase
+
+__all__ = ["Nginx", "Node", "free_port", "missing_nginx", "missing_node", "run_script", "temporary_directory"]
+
+_HERE = Path(__file__).resolve().parent
+
+#: Where servers are that only root has in its PATH.
+_PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
+
+_NGINX = """
+daemon off;
+master_process {master};
+{user}
+pid {root}/nginx.pid;
+error_log stderr notice;
+events {{ worker_connections 256; }}
+http {{
+    access_log off;
+    default_type text/plain;
+    client_body_temp_path {root}/body;
+    proxy_temp_path {root}/proxy;
+    fastcgi_temp_path {root}/fastcgi;
+    uwsgi_temp_path {root}/uwsgi;
+    scgi_temp_path {root}/scgi;
+    {servers}
+}}
+"""
+
+
+class Nginx:
+    """
+    nginx in one process, or with `master` in two, so that it can be told to quit gracefully; `servers` are its ``server`` blocks.
+
+    In those ``{root}`` stands for a directory of the test's own, which goes with the test, as the server does.
+    """
+
+    def __init__(self, case: TestCase, servers: str, *, master: bool = False, root: Path | None = None) -> None:
+        self.root = root or temporary_directory(case)
+        user = "user root;" if os.getuid() == 0 else ""
+        settings = {"root": self.root, "master": "on" if master else "off", "user": user}
+        config = self.root / "nginx.conf"
+        config.write_text(_NGINX.format(**settings, servers=servers.replace("{root}", str(self.root))))
+        # "getrlimit" is what it says when it listens on all its sockets and is about to serve them.
+        self._command = (_which("nginx"), "-p", str(self.root), "-c", str(config)), b"getrlimit("
+        self.program: Program | None = None
+        case.addCleanup(self.stop)
+
+    async def start(self) -> None:
+        """Start it; returns when it listens."""
+        self.program = Program(*self._command)
+        await self.program.start()
+
+    async def stop(self, signal: int = SIGTERM) -> None:
+        """End it by `signal`; returns when it has gone."""
+        if self.program is not None:
+            await self.program.stop(signal)
+
+
+class Node:
+    """node, running `server.js` of this directory; ``ports`` are what it says it listens on."""
+
+    def __init__(self, case: TestCase, *arguments: str) -> None:
+        self.ports: dict[str, int] = {}
+        self._program = Program((_which("node"), str(_HERE / "server.js"), *arguments), b"}\n")
+        case.addCleanup(self._program.stop)
+
+    async def start(self) -> None:
+        """Start it; returns when it listens."""
+        self.ports = json.loads(await self._program.start())
+
+
+class Program(ProcessProtocol):
+    """A process that is `ready` once it has printed that."""
+
+    def __init__(self, command: Sequence[str], ready: bytes) -> None:
+        self._command = command
+        self._ready = ready
+        self._printed = b""
+        self._starting: Deferred[bytes] | None = None
+        self._ending: list[Deferred[None]] = []
+        self._running = False
+
+    def start(self) -> Deferred[bytes]:
+        """What it printed until it was ready; fails with all it printed if it ends before."""
+        from twisted.internet import reactor
+
+        spawning: Any = reactor
+        self._starting = starting = Deferred()
+        self._running = True
+        spawning.spawnProcess(self, self._command[0], self._command, env={"PATH": _PATH})
+        return starting
+
+    def stop(self, signal: int = SIGTERM) -> Deferred[None]:
+        """End it; fires when it has gone."""
+        if not self._running:
+            return succeed(None)
+        ended: Deferred[None] = Deferred()
+        self._ending.append(ended)
+        process: Any = self.transport
+        process.signalProcess(signal)
+        return ended
+
+    def outReceived(self, data: bytes) -> None:
+        self._printed += data
+        if self._ready in self._printed and self._starting is not None:
+            starting, self._starting = self._starting, None
+            starting.callback(self._printed)
+
+    errReceived = outReceived
+
+    def processEnded(self, reason: Failure) -> None:
+        self._running = False
+        starting, self._starting = self._starting, None
+        if starting is not None:
+            starting.errback(RuntimeError(f"{self._command[0]} did not start: {self._printed.decode(errors='replace')}"))
+        ending, self._ending = self._ending, []
+        for ended in ending:
+            ended.callback(None)
+
+
+def missing_nginx(*modules: str) -> str | None:
+    """Why tests that need nginx, with these modules built in, must be skipped; None if they need not."""
+    if shutil.which("nginx", path=_PATH) is None:
+        return "NGINX IS NOT INSTALLED: nothing was tested against it (on Debian: apt-get install nginx-light)"
+    lacking = [module for module in modules if f"--with-{module}" not in _nginx_build()]
+    return f"THIS NGINX LACKS {', '.join(lacking)}: nothing was tested that needs it" if lacking else None
+
+
+def missing_node() -> str | None:
+    """Why tests that need node must be skipped; None if they need not."""
+    if shutil.which("node", path=_PATH) is None:
+        return "NODE IS NOT INSTALLED: nothing was tested against it (on Debian: apt-get install nodejs)"
+    return None
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listens on; below those that the kernel gives to outgoing connections."""
+    for port in _PORTS:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise AssertionError("_PORTS has no end")
+
+
+def _ports() -> Iterator[int]:
+    """Ports, over and over, from one that depends on the process: several may run these tests at once."""
+    first, count = 18100, 400
+    start = os.getpid() * 16 % count
+    return cycle([first + (start + at) % count for at in range(count)])
+
+
+_PORTS = _ports()
+
+
+def temporary_directory(case: TestCase) -> Path:
+    """A directory that goes with the test; its path is short, for the path of a UNIX socket must be."""
+    root = tempfile.mkdtemp(prefix="gun-")
+    case.addCleanup(shutil.rmtree, root)
+    return Path(root)
+
+
+async def run_script(case: TestCase, name: str, *arguments: str) -> dict[str, Any]:
+    """What the script `name` of this directory prints, as JSON, run by this Python with what it can import."""
+    path = os.pathsep.join(os.path.abspath(entry) for entry in sys.path)
+    command = ["-Wignore", str(_HERE / name), *arguments]
+    ended: tuple[bytes, bytes, int]
+    ended = await getProcessOutputAndValue(sys.executable, command, env={**os.environ, "PYTHONPATH": path})
+    out, err, status = ended
+    case.assertEqual((status, err.decode()), (0, ""), out)
+    printed: dict[str, Any] = json.loads(out)
+    return printed
+
+
+def _which(name: str) -> str:
+    found = shutil.which(name, path=_PATH)
+    assert found is not None, f"{name} is not installed"
+    return found
+
+
+@cache
+def _nginx_build() -> str:
+    return subprocess.run([_which("nginx"), "-V"], capture_output=True, text=True, check=True).stderr

@@ -1,0 +1,221 @@
+"""`twisted_gun.options`: each option is checked when it is given, and the error names it."""
+
+from __future__ import annotations
+
+from dataclasses import FrozenInstanceError, fields
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from twisted_gun.errors import GunError, OptionError
+from twisted_gun.options import HttpOptions, Options, TcpOptions, TlsOptions, make_options
+
+SECONDS_BAD: list[Any] = [-1, -0.5, "5", b"5", True, float("nan"), [], object()]
+COUNTS_BAD: list[Any] = [0, -1, 1.0, "1", True, None, float("inf")]
+BOOLS_BAD: list[Any] = [0, 1, None, "yes"]
+PIN = bytes(range(32))
+
+
+class Endpoint:
+    """Something that can be dialled."""
+
+    def connect(self, factory: object) -> None:
+        """Dial."""
+
+
+#: For each option: values that are taken, and values that are not.
+HTTP: dict[str, tuple[list[Any], list[Any]]] = {
+    **dict.fromkeys(
+        ("closing_timeout", "header_timeout", "idle_timeout", "keepalive", "response_timeout"), ([0.001, 1, 30.0, None], [*SECONDS_BAD, 0])
+    ),
+    **{option.name: ([1, 10**9], COUNTS_BAD) for option in fields(HttpOptions) if option.name.startswith("max_")},
+    "flow": ([1, 10**9, None], [value for value in COUNTS_BAD if value is not None]),
+    "transform_header_name": ([bytes.title, None], [b"x", "title", 1]),
+    "version": (["HTTP/1.1", "HTTP/1.0"], ["http/1.1", "HTTP/2", b"HTTP/1.1", 1.1, None]),
+}
+TCP: dict[str, tuple[list[Any], list[Any]]] = {
+    "bind_address": ([("127.0.0.1", 0), ("::1", 80), None], ["127.0.0.1", ("127.0.0.1",), (1, 2), ("a", "1"), ("a", True), ("a", 1, 2)]),
+    "keepalive": ([True, False], BOOLS_BAD),
+    "nodelay": ([True, False], BOOLS_BAD),
+    "send_timeout": ([0.1, 15, None], [*SECONDS_BAD, 0]),
+}
+TLS: dict[str, tuple[list[Any], list[Any]]] = {
+    "ciphers": (["ECDHE", None], [b"ECDHE", 1, ["ECDHE"]]),
+    "client_certificate": ([None, "client.pem", object()], []),
+    "keylog": (["keys.log", None], [b"keys.log", 1, True]),
+    "minimum": (["1.2", "1.3"], ["1.1", "TLSv1.2", 1.2, None]),
+    "pins": (
+        [[], [PIN], [PIN.hex()], (PIN.hex().upper(), PIN)],
+        [PIN, PIN.hex(), [b"short"], ["zz" * 32], [1], ["AAAA"], ["é" * 44], None, 5],
+    ),
+    "server_name": (["example.org", None], ["", b"example.org", 1]),
+    "trust_root": ([None, "ca.pem", object()], []),
+    "verify": ([True, False], BOOLS_BAD),
+}
+CONNECTION: dict[str, tuple[list[Any], list[Any]]] = {
+    **dict.fromkeys(("connect_timeout", "domain_lookup_timeout", "tls_handshake_timeout"), ([0, 0.5, 10, None], SECONDS_BAD)),
+    "endpoint": ([None, Endpoint()], [object(), "tcp:host=example.org:port=80"]),
+    "http_opts": ([{}, {"flow": 1}, HttpOptions()], [None, 1, "x", [("flow", 1)], TcpOptions()]),
+    "max_waiting": ([1, 1000], COUNTS_BAD),
+    "protocols": (
+        [None, ["http"], ("http2", "http"), [("http", {"flow": 1})], [("http", HttpOptions()), "http2"], ["http2"]],
+        ["http", b"http", 1, [], ["http", "http"], ["spdy"], [("http",)], [("http", {}, 1)]],
+    ),
+    "retry": ([0, 5], [-1, 1.0, True, None, "5"]),
+    "retry_fun": ([None, lambda left, options: {}], [1, "x", {}]),
+    "retry_timeout": ([0, 5, 0.1], [*SECONDS_BAD, None]),
+    "supervise": ([True, False], BOOLS_BAD),
+    "tcp_opts": ([{}, {"nodelay": False}, TcpOptions()], [None, 1, HttpOptions()]),
+    "tls_opts": ([{}, {"verify": False}, TlsOptions()], [None, 1, HttpOptions()]),
+    "trace": ([True, False], BOOLS_BAD),
+    "transport": ([None, "tcp", "tls", "ssl"], ["udp", "quic", b"tcp", "", 1]),
+}
+
+
+class EveryOptionTests(SynchronousTestCase):
+    """Every option of every kind."""
+
+    def check(self, kind: type[Any], prefix: str, table: dict[str, tuple[list[Any], list[Any]]]) -> None:
+        """`table` has every option of `kind`; good values are taken, bad ones are refused by name."""
+        self.assertEqual({option.name for option in fields(kind)}, set(table))
+        for name, (good, bad) in table.items():
+            for value in good:
+                kind(**{name: value})
+            for value in bad:
+                error = self.assertRaises(OptionError, kind, **{name: value})
+                self.assertTrue(error.option.startswith(prefix + name), (error.option, name, value))
+                self.assertIn(prefix + name, str(error))
+
+    def test_http(self) -> None:
+        """Those of HTTP/1.1."""
+        self.check(HttpOptions, "http_opts.", HTTP)
+
+    def test_tcp(self) -> None:
+        """Those of the socket."""
+        self.check(TcpOptions, "tcp_opts.", TCP)
+
+    def test_tls(self) -> None:
+        """Those of TLS."""
+        self.check(TlsOptions, "tls_opts.", TLS)
+
+    def test_connection(self) -> None:
+        """Those of the connection."""
+        self.check(Options, "", CONNECTION)
+
+    def test_protocols_of_another_type(self) -> None:
+        """What is no name of a protocol, nor a pair, is refused by name too."""
+        bad: list[Any] = [[1], [None], ["http", 5], [(["http"], None)], [({}, {})]]
+        for value in bad:
+            self.assertEqual(self.assertRaises(OptionError, Options, protocols=value).option, "protocols")
+
+    def test_value_error(self) -> None:
+        """The error is a `GunError`, a `ValueError`, and shows the value."""
+        error = self.assertRaises(ValueError, HttpOptions, flow=-7)
+        self.assertIsInstance(error, GunError)
+        self.assertEqual(str(error), "http_opts.flow: expected a whole number >= 1, or None for no limit, not -7")
+
+    def test_frozen(self) -> None:
+        """Options are values: they cannot be set, and are equal where all of them are."""
+        for kind in (HttpOptions, TcpOptions, TlsOptions, Options):
+            self.assertRaises(FrozenInstanceError, setattr, kind(), fields(kind)[0].name, None)
+            self.assertEqual(kind(), kind())
+            self.assertRaises(TypeError, kind, 1.0)
+
+
+class NestedTests(SynchronousTestCase):
+    """Options within options."""
+
+    def test_mapping(self) -> None:
+        """A dict makes the options."""
+        options = Options(http_opts={"flow": 3}, tcp_opts={"nodelay": False}, tls_opts={"minimum": "1.3"})  # type: ignore[arg-type]
+        self.assertEqual((options.http_opts, options.tcp_opts), (HttpOptions(flow=3), TcpOptions(nodelay=False)))
+        self.assertEqual(options.tls_opts, TlsOptions(minimum="1.3"))
+
+    def test_dotted_names(self) -> None:
+        """A bad one within has its dotted name; an unknown one as well."""
+        for given, name in (
+            ({"http_opts": {"flow": 0}}, "http_opts.flow"),
+            ({"http_opts": {"flaw": 1}}, "http_opts.flaw"),
+            ({"tcp_opts": {"send_timeout": 0}}, "tcp_opts.send_timeout"),
+            ({"tls_opts": {"verify": None}}, "tls_opts.verify"),
+            ({"tls_opts": {"cacerts": 1}}, "tls_opts.cacerts"),
+            ({"protocols": [("http", {"flow": 0})]}, "http_opts.flow"),
+            ({"protocols": [("http", 5)]}, "http_opts"),
+        ):
+            self.assertEqual(self.assertRaises(OptionError, Options, **given).option, name)
+
+    def test_protocols(self) -> None:
+        """Protocols become pairs; their own options are made as well."""
+        options = Options(protocols=["http2", ("http", {"flow": 2})])  # type: ignore[arg-type]
+        self.assertEqual(options.protocols, (("http2", None), ("http", HttpOptions(flow=2))))
+        self.assertEqual(options.alpn, (b"h2", b"http/1.1"))
+        self.assertEqual(Options().alpn, ())
+
+    def test_pins(self) -> None:
+        """A digest in any spelling is its 32 bytes."""
+        import base64
+
+        encoded = base64.b64encode(PIN).decode()
+        pins = TlsOptions(pins=[PIN, PIN.hex(), encoded, f"sha256//{encoded}"]).pins  # type: ignore[arg-type]
+        self.assertEqual(pins, (PIN,) * 4)
+
+
+class SettledTests(SynchronousTestCase):
+    """What depends on the port."""
+
+    def test_transport(self) -> None:
+        """TLS on port 443, or where asked for."""
+        for transport, port, expected in (
+            (None, 443, "tls"),
+            (None, 80, "tcp"),
+            (None, 8443, "tcp"),
+            ("tcp", 443, "tcp"),
+            ("tls", 80, "tls"),
+            ("ssl", 80, "tls"),
+        ):
+            settled = Options(transport=transport).settled(port)
+            self.assertEqual((settled.transport, settled.protocols), (expected, (("http", HttpOptions()),)))
+
+    def test_own_http_options(self) -> None:
+        """Without `protocols` HTTP/1.1 is spoken with the connection's options."""
+        settled = Options(http_opts=HttpOptions(flow=5)).settled(80)
+        self.assertEqual(settled.protocols, (("http", HttpOptions(flow=5)),))
+
+    def test_does_not_fit(self) -> None:
+        """Several protocols need TLS to choose; only what is spoken can be asked for."""
+        for protocols, port in ((("http2", "http"), 80), (("http2",), 443), (("raw",), 80), (("socks",), 80), (("http", "raw"), 443)):
+            error = self.assertRaises(OptionError, Options(protocols=protocols).settled, port)
+            self.assertEqual(error.option, "protocols")
+        self.assertEqual(Options(protocols=("http2", "http")).settled(443).alpn, (b"h2", b"http/1.1"))
+
+
+class MakeOptionsTests(SynchronousTestCase):
+    """What `open` is given."""
+
+    def test_keywords(self) -> None:
+        """Keywords change what the options say."""
+        self.assertEqual(make_options(None, {"retry": 1}, 80), Options(retry=1))
+        self.assertEqual(make_options(Options(retry=1, trace=True), {"retry": 2}, 80), Options(retry=2, trace=True))
+        self.assertEqual(make_options(None, {}, 80), Options())
+
+    def test_refused(self) -> None:
+        """Unknown names, names of a later version, and bad values are refused by name."""
+        for keywords, option in (({"retries": 1}, "retries"), ({"proxy": "http://x"}, "proxy"), ({"retry": -1}, "retry")):
+            self.assertEqual(self.assertRaises(OptionError, make_options, None, keywords, 80).option, option)
+        self.assertEqual(self.assertRaises(OptionError, make_options, {"retry": 1}, {}, 80).option, "options")
+
+    def test_transport_opts(self) -> None:
+        """Gun 1's ``transport_opts`` are those of the transport there is."""
+        for options, keywords, port, name in (
+            (None, {}, 80, "tcp_opts"),
+            (None, {}, 443, "tls_opts"),
+            (None, {"transport": "tls"}, 80, "tls_opts"),
+            (None, {"transport": "ssl"}, 80, "tls_opts"),
+            (Options(transport="tcp"), {}, 443, "tcp_opts"),
+            (Options(transport="tls"), {}, 80, "tls_opts"),
+        ):
+            value = {"nodelay": False} if name == "tcp_opts" else {"verify": False}
+            made = make_options(options, {**keywords, "transport_opts": value}, port)
+            self.assertEqual(getattr(made, name), TcpOptions(nodelay=False) if name == "tcp_opts" else TlsOptions(verify=False))
+        both: dict[str, Any] = {"transport_opts": {}, "tcp_opts": {}}
+        self.assertEqual(self.assertRaises(OptionError, make_options, None, both, 80).option, "transport_opts")

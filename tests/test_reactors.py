@@ -1,0 +1,49 @@
+"""The same program on each of Twisted's reactors, in a process of its own, for a process has one reactor."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+EXPECTED = [
+    ",".join(f"hello /{n}" for n in range(10)) + " 3000000",
+    "http 200 hello /callbacks",
+    "gun_up gun_down gun_up",
+    "left: []",
+]
+
+
+class ReactorTests(SynchronousTestCase):
+    """By await and by callbacks, under task.react, with nothing left at the end."""
+
+    def check(self, reactor: str, kind: str) -> None:
+        command = [sys.executable, "-m", "tests.reactor_program", reactor]
+        done = subprocess.run(command, check=False, cwd=Path(__file__).parent.parent, capture_output=True, text=True, timeout=60)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertEqual(done.stdout.splitlines(), [kind, *EXPECTED])
+
+    def test_epoll(self) -> None:
+        """On epoll, Linux's own."""
+        self.check("epoll", "EPollReactor")
+
+    if sys.platform != "linux":
+        test_epoll.skip = "epoll is Linux's"  # type: ignore[attr-defined]
+
+    def test_select(self) -> None:
+        """On select, which is everywhere."""
+        self.check("select", "SelectReactor")
+
+    def test_asyncio(self) -> None:
+        """On asyncio."""
+        self.check("asyncio", "AsyncioSelectorReactor")
+
+    def test_uvloop(self) -> None:
+        """On asyncio with uvloop."""
+        self.check("uvloop", "AsyncioSelectorReactor")
+
+    if find_spec("uvloop") is None:
+        test_uvloop.skip = "uvloop is not installed"  # type: ignore[attr-defined]
