@@ -37,16 +37,12 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5, help="how often each client is measured (default %(default)s)")
     parser.add_argument("--requests", type=int, help="how many requests are measured (default: what takes --seconds)")
     parser.add_argument("--seconds", type=float, default=1.0, help="about how long one measurement takes (default %(default)s)")
-    parser.add_argument(
-        "--only", action="append", choices=DRIVERS, metavar="NAME", help=f"only this client: {', '.join(DRIVERS)}"
-    )
+    parser.add_argument("--only", action="append", choices=DRIVERS, metavar="NAME", help=f"only this client: {', '.join(DRIVERS)}")
     parser.add_argument(
         "--scenario", action="append", choices=SCENARIOS, metavar="NAME", help=f"only this scenario: {', '.join(SCENARIOS)}"
     )
     parser.add_argument("--server", choices=("best", "nginx", "python"), default="best", help="nginx where there is one")
-    parser.add_argument(
-        "--reactor", choices=("default", "asyncio", "uvloop"), default="default", help="for the clients on Twisted"
-    )
+    parser.add_argument("--reactor", choices=("default", "asyncio", "uvloop"), default="default", help="for the clients on Twisted")
     parser.add_argument(
         "--cores",
         choices=("auto", "apart", "together"),

@@ -24,7 +24,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("wire.core", "wire.response"),
     ("wire.content", "wire.exchange"),
     ("wire.http1",),
-    ("net.straight", "net.trust", "net.tls", "net.dial", "net.timer", "receivers"),
+    ("net.straight", "net.unbuffered", "net.trust", "net.tls", "net.dial", "net.timer", "receivers"),
     ("net.hop", "request", "info"),
     ("net.factory", "net.trace"),
     ("stream",),
@@ -169,9 +169,7 @@ def foreign_packages(source: str) -> set[str]:
 
 def global_reactor_imports(sources: Sources) -> list[str]:
     """Modules that install the reactor by being imported."""
-    return sorted(
-        {name for name, source in sources.items() for one in imports_in(source) if _takes_reactor(one) and not one.in_function}
-    )
+    return sorted({name for name, source in sources.items() for one in imports_in(source) if _takes_reactor(one) and not one.in_function})
 
 
 def _takes_reactor(one: Import) -> bool:

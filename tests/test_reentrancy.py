@@ -11,12 +11,12 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.web.iweb import UNKNOWN_LENGTH, IBodyProducer
 from zope.interface import implementer
 
 import twisted_gun as gun
-from tests.stage import EMPTY, SWITCH, UPGRADE, LifeCase, feed, up
+from tests.stage import EMPTY, OK, SWITCH, UPGRADE, LifeCase, feed, up
 from twisted_gun.testing import MemoryGun, RecordingReceiver
 
 INFORM = b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n"
@@ -373,6 +373,56 @@ class DepthTests(LifeCase):
         self.assertEqual([request.target for request in requests], [b"/upload", b"/again"])
         self.assertEqual(requests[0].body, b"x" * 300_000)
         self.assertEqual(world.peer.received.count(b"GET /again"), 1)
+
+
+class WakingTests(LifeCase):
+    """What the callback of one Deferred does to another whose result came in the same turn."""
+
+    def check(self, name: str, expected: Any) -> None:
+        world = up()
+        first, second = world.connection.get("/1"), world.connection.get("/2")
+        victim: Deferred[Any] = getattr(second, name)(timeout=None)
+        first.await_body(timeout=None).addCallback(lambda _: victim.cancel())
+        world.pump()
+        feed(world, OK + OK)
+        self.failureResultOf(victim, CancelledError)
+        result = self.successResultOf(getattr(second, name)())
+        self.assertEqual(getattr(result, "status", result), expected)
+
+    def test_cancelled_event(self) -> None:
+        """An event that a Deferred was to get that is cancelled now is there for the next."""
+        self.check("await_event", 200)
+        self.check("await_response", 200)
+
+    def test_cancelled_body(self) -> None:
+        """So is the content."""
+        self.check("await_body", b"ok")
+
+    def test_cancelled_body_is_there_for_others(self) -> None:
+        """And for whoever iterates instead."""
+        world = up()
+        first, second = world.connection.get("/1"), world.connection.get("/2")
+        victim = second.await_body(timeout=None)
+        first.await_body(timeout=None).addCallback(lambda _: victim.cancel())
+        world.pump()
+        feed(world, OK + OK)
+        self.failureResultOf(victim, CancelledError)
+
+        async def main() -> list[bytes]:
+            return [chunk async for chunk in second.chunks()]
+
+        self.assertEqual(self.successResultOf(Deferred.fromCoroutine(main())), [b"ok"])
+
+    def test_closed(self) -> None:
+        """Closing the connection does not take results that have come already."""
+        world = up()
+        first, second = world.connection.get("/1"), world.connection.get("/2")
+        body = second.await_body(timeout=None)
+        first.await_body(timeout=None).addCallback(lambda _: world.connection.close())
+        world.pump()
+        feed(world, OK + OK)
+        self.assertEqual(self.successResultOf(body), b"ok")
+        self.assert_nothing_left(world)
 
 
 def _depth() -> int:

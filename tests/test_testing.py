@@ -309,9 +309,7 @@ class CloseTests(PairTests):
         self.client.transport.loseConnection()
         self.assertEqual((self.link.client.disconnecting, self.client.told), (True, []))
         self.link.flush()
-        self.assertEqual(
-            (len(self.server.data), self.client.told, self.server.told), (95, ["ConnectionDone"], ["ConnectionDone"])
-        )
+        self.assertEqual((len(self.server.data), self.client.told, self.server.told), (95, ["ConnectionDone"], ["ConnectionDone"]))
         self.assertFalse(self.link.client.connected or self.link.server.connected)
 
     def test_reads_no_more(self) -> None:

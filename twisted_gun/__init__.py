@@ -9,7 +9,7 @@ twisted_gun: an HTTP client for Twisted, made for connections that live long.
     body = await stream.await_body()
 """
 
-from twisted_gun.connection import Connection, open, open_unix, open_url
+from twisted_gun.connection import Connection, open, open_unix, open_url  # noqa: A004 - Gun's name
 from twisted_gun.errors import (
     BadState,
     ConnectFailed,

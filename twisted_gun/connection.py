@@ -50,7 +50,7 @@ __all__ = ["Connection", "open", "open_unix", "open_url"]
 _PORTS = {"http": 80, "https": 443}
 
 
-def open(
+def open(  # noqa: A001 - Gun's name
     host: Any,
     port: int,
     *,
@@ -446,7 +446,7 @@ class Connection:
             keepalive=self._options.tcp_opts.keepalive,
         )
         confirm = None if self._creator is None else _confirm(self._creator)
-        above: Any = Traced(self, repr(self)) if self._options.trace else self
+        above: Any = Traced(self, self.destination) if self._options.trace else self
         return Hop(above, self._deadlines, self._choose, confirm, options)
 
     def _choose(self, negotiated: bytes | None) -> Core:

@@ -287,8 +287,8 @@ def _protocols(value: object) -> tuple[tuple[str, Any], ...]:
     expected = "a list of 'http', 'http2', 'raw', 'socks' or (name, options) pairs, none twice"
     if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
         raise OptionError("protocols", expected, value)
-    pairs = tuple((entry, None) if isinstance(entry, str) else tuple(entry) for entry in value)
-    names = [pair[0] for pair in pairs if len(pair) == 2]
-    if not pairs or len(names) != len(pairs) or len(set(names)) != len(names) or not set(names) <= set(_PROTOCOLS):
+    pairs = [(entry, None) if isinstance(entry, str) else entry for entry in value]
+    fit = all(isinstance(pair, (tuple, list)) and len(pair) == 2 and pair[0] in _PROTOCOLS for pair in pairs)
+    if not pairs or not fit or len({pair[0] for pair in pairs}) != len(pairs):
         raise OptionError("protocols", expected, value)
     return tuple((name, _nested("http_opts", HttpOptions, own) if name == "http" and own is not None else own) for name, own in pairs)

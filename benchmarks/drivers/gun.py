@@ -53,9 +53,7 @@ async def calling_back(reactor: Any, job: Job) -> Measurement:
 async def _measure(reactor: Any, job: Job, work: _Work) -> Measurement:
     """Measure ``work(connection, turns)`` on all connections, which share the turns."""
     options: dict[str, Any] = {"transport": "tls", "tls_opts": {"trust_root": job.ca}} if job.scenario.tls else {}
-    connections = [
-        gun.open("127.0.0.1", job.port, reactor=reactor, protocols=["http"], **options) for _ in range(job.scenario.connections)
-    ]
+    connections = [gun.open("127.0.0.1", job.port, reactor=reactor, protocols=["http"], **options) for _ in range(job.scenario.connections)]
     await gatherResults([connection.await_up() for connection in connections])
 
     async def repeat(count: int) -> None:

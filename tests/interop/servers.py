@@ -1,5 +1,5 @@
 """
-Other people's servers, started for one test and ended by it: nginx with a configuration of the test's, and node with our script.
+Other people's servers, started for one test and ended by it.
 
 Nothing here waits by the clock: a server is ready when it says so on its output, and has ended when its process has.
 """
@@ -26,7 +26,9 @@ from twisted.internet.utils import getProcessOutputAndValue
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
-__all__ = ["Nginx", "Node", "free_port", "missing_nginx", "missing_node", "run_script", "temporary_directory"]
+import twisted_gun as gun
+
+__all__ = ["Nginx", "Server", "alert_behind", "close", "free_port", "missing", "missing_nginx", "node", "run_script", "temporary_directory"]
 
 _HERE = Path(__file__).resolve().parent
 
@@ -53,71 +55,31 @@ http {{
 """
 
 
-class Nginx:
-    """
-    nginx in one process, or with `master` in two, so that it can be told to quit gracefully; `servers` are its ``server`` blocks.
+class Server(ProcessProtocol):
+    """A server's process: `command`, which is ready once it has printed `ready`. It ends with the test at the latest."""
 
-    In those ``{root}`` stands for a directory of the test's own, which goes with the test, as the server does.
-    """
-
-    def __init__(self, case: TestCase, servers: str, *, master: bool = False, root: Path | None = None) -> None:
-        self.root = root or temporary_directory(case)
-        user = "user root;" if os.getuid() == 0 else ""
-        settings = {"root": self.root, "master": "on" if master else "off", "user": user}
-        config = self.root / "nginx.conf"
-        config.write_text(_NGINX.format(**settings, servers=servers.replace("{root}", str(self.root))))
-        # "getrlimit" is what it says when it listens on all its sockets and is about to serve them.
-        self._command = (_which("nginx"), "-p", str(self.root), "-c", str(config)), b"getrlimit("
-        self.program: Program | None = None
-        case.addCleanup(self.stop)
-
-    async def start(self) -> None:
-        """Start it; returns when it listens."""
-        self.program = Program(*self._command)
-        await self.program.start()
-
-    async def stop(self, signal: int = SIGTERM) -> None:
-        """End it by `signal`; returns when it has gone."""
-        if self.program is not None:
-            await self.program.stop(signal)
-
-
-class Node:
-    """node, running `server.js` of this directory; ``ports`` are what it says it listens on."""
-
-    def __init__(self, case: TestCase, *arguments: str) -> None:
-        self.ports: dict[str, int] = {}
-        self._program = Program((_which("node"), str(_HERE / "server.js"), *arguments), b"}\n")
-        case.addCleanup(self._program.stop)
-
-    async def start(self) -> None:
-        """Start it; returns when it listens."""
-        self.ports = json.loads(await self._program.start())
-
-
-class Program(ProcessProtocol):
-    """A process that is `ready` once it has printed that."""
-
-    def __init__(self, command: Sequence[str], ready: bytes) -> None:
+    def __init__(self, case: TestCase, command: Sequence[str], ready: bytes) -> None:
         self._command = command
         self._ready = ready
         self._printed = b""
         self._starting: Deferred[bytes] | None = None
         self._ending: list[Deferred[None]] = []
         self._running = False
+        case.addCleanup(self.stop)
 
     def start(self) -> Deferred[bytes]:
         """What it printed until it was ready; fails with all it printed if it ends before."""
         from twisted.internet import reactor
 
         spawning: Any = reactor
-        self._starting = starting = Deferred()
-        self._running = True
-        spawning.spawnProcess(self, self._command[0], self._command, env={"PATH": _PATH})
+        starting: Deferred[bytes] = Deferred()
+        self._starting, self._printed, self._running = starting, b"", True
+        program = _which(self._command[0])
+        spawning.spawnProcess(self, program, [program, *self._command[1:]], env={"PATH": _PATH})
         return starting
 
     def stop(self, signal: int = SIGTERM) -> Deferred[None]:
-        """End it; fires when it has gone."""
+        """End it by `signal`; fires when it has gone."""
         if not self._running:
             return succeed(None)
         ended: Deferred[None] = Deferred()
@@ -144,19 +106,54 @@ class Program(ProcessProtocol):
             ended.callback(None)
 
 
+class Nginx(Server):
+    """
+    nginx in one process, or with `master` in two, so that it can be told to quit gracefully; `servers` are its ``server`` blocks.
+
+    In those ``{root}`` stands for `root`, a directory of the test's own.
+    """
+
+    def __init__(self, case: TestCase, servers: str, *, master: bool = False) -> None:
+        self.root = temporary_directory(case)
+        user = "user root;" if os.getuid() == 0 else ""
+        settings = {"root": self.root, "master": "on" if master else "off", "user": user}
+        config = self.root / "nginx.conf"
+        config.write_text(_NGINX.format(**settings, servers=servers.replace("{root}", str(self.root))))
+        # "getrlimit" is what it says when it listens on all its sockets and is about to serve them.
+        super().__init__(case, ("nginx", "-p", str(self.root), "-c", str(config)), b"getrlimit(")
+
+
+def node(case: TestCase, *arguments: str) -> Server:
+    """node, running `server.js` of this directory; it prints the ports it listens on, as JSON."""
+    return Server(case, ("node", str(_HERE / "server.js"), *arguments), b"}\n")
+
+
+async def close(conn: gun.Connection) -> None:
+    """Close `conn`, and return when it has ended: what a test leaves to its cleanup."""
+    ended = conn.when_terminated()
+    conn.close()
+    await ended
+
+
+def alert_behind(error: BaseException | None) -> str | None:
+    """The alert of the first `TlsFailed` among `error` and its causes."""
+    while error is not None and not isinstance(error, gun.TlsFailed):
+        error = error.__cause__
+    return None if error is None else error.alert
+
+
+def missing(program: str, package: str) -> str | None:
+    """Why tests that need `program` must be skipped; None if they need not."""
+    if shutil.which(program, path=_PATH) is None:
+        return f"{program.upper()} IS NOT INSTALLED: nothing was tested against it (on Debian: apt-get install {package})"
+    return None
+
+
 def missing_nginx(*modules: str) -> str | None:
     """Why tests that need nginx, with these modules built in, must be skipped; None if they need not."""
-    if shutil.which("nginx", path=_PATH) is None:
-        return "NGINX IS NOT INSTALLED: nothing was tested against it (on Debian: apt-get install nginx-light)"
     lacking = [module for module in modules if f"--with-{module}" not in _nginx_build()]
-    return f"THIS NGINX LACKS {', '.join(lacking)}: nothing was tested that needs it" if lacking else None
-
-
-def missing_node() -> str | None:
-    """Why tests that need node must be skipped; None if they need not."""
-    if shutil.which("node", path=_PATH) is None:
-        return "NODE IS NOT INSTALLED: nothing was tested against it (on Debian: apt-get install nodejs)"
-    return None
+    lacks = f"THIS NGINX LACKS {', '.join(lacking)}: nothing was tested that needs it" if lacking else None
+    return missing("nginx", "nginx-light") or lacks
 
 
 def free_port() -> int:
@@ -209,4 +206,5 @@ def _which(name: str) -> str:
 
 @cache
 def _nginx_build() -> str:
-    return subprocess.run([_which("nginx"), "-V"], capture_output=True, text=True, check=True).stderr
+    nginx = shutil.which("nginx", path=_PATH)
+    return "" if nginx is None else subprocess.run([nginx, "-V"], capture_output=True, text=True, check=True).stderr

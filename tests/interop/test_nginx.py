@@ -11,7 +11,7 @@ from typing import Any
 from twisted.trial.unittest import TestCase
 
 import twisted_gun as gun
-from tests.interop.servers import Nginx, free_port, missing_nginx
+from tests.interop.servers import Nginx, close, free_port, missing_nginx
 from tests.producers import Body
 from twisted_gun.testing import RecordingReceiver
 
@@ -45,7 +45,7 @@ class NginxCase(TestCase):
     timeout = 60
     skip = missing_nginx("http_dav_module")
 
-    async def setUp(self) -> None:
+    async def setUp(self) -> None:  # type: ignore[override]
         self.port = free_port()
         self.nginx = Nginx(self, SERVER.replace("{port}", str(self.port)))
         self.files = self.nginx.root / "files"
@@ -59,13 +59,7 @@ class NginxCase(TestCase):
 
     def open(self, conn: gun.Connection) -> gun.Connection:
         """`conn`, which is closed when the test is over."""
-
-        async def close() -> None:
-            ended = conn.when_terminated()
-            conn.close()
-            await ended
-
-        self.addCleanup(close)
+        self.addCleanup(close, conn)
         return conn
 
     async def body(self, stream: gun.Stream, status: int = 200) -> bytes:

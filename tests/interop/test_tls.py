@@ -9,7 +9,7 @@ from twisted.trial.unittest import TestCase
 
 import twisted_gun as gun
 from tests.certificates import Authority, authority
-from tests.interop.servers import Nginx, free_port, missing_nginx
+from tests.interop.servers import Nginx, close, free_port, missing_nginx, temporary_directory
 
 SERVER = """
 server {
@@ -42,12 +42,7 @@ class NginxTlsTests(TestCase):
         trust = {"trust_root": str(self.root / "authority.pem"), **tls_opts}
         conn = gun.open("127.0.0.1", port, transport="tls", tls_opts=trust, retry=0)
 
-        async def close() -> None:
-            ended = conn.when_terminated()
-            conn.close()
-            await ended
-
-        self.addCleanup(close)
+        self.addCleanup(close, conn)
         return conn
 
     async def answer(self, conn: gun.Connection, path: str = "/") -> tuple[int, bytes]:
@@ -67,7 +62,7 @@ class NginxTlsTests(TestCase):
     async def test_old_version_refused(self) -> None:
         """A server that speaks TLS 1.2 is refused where 1.3 is the least."""
         conn = await self.start("ssl_protocols TLSv1.2;", minimum="1.3")
-        error = await self.assertFailure(conn.await_up(), gun.TlsFailed)
+        error: Any = await self.assertFailure(conn.await_up(), gun.TlsFailed)
         self.assertEqual(error.alert, "protocol_version")
 
     async def test_much_content(self) -> None:
@@ -80,16 +75,16 @@ class NginxTlsTests(TestCase):
 
     async def test_unknown_authority(self) -> None:
         """A certificate of an authority that is not trusted is refused, and nothing is sent."""
-        conn = await self.start(trust_root=self.other_authority())
+        conn = await self.start(trust_root=self.written(Authority("nobody knows it").pem))
         stream = conn.get("/secret")
-        error = await self.assertFailure(conn.await_up(), gun.TlsFailed)
+        error: Any = await self.assertFailure(conn.await_up(), gun.TlsFailed)
         self.assertIn("certificate", str(error))
         await self.assertFailure(stream.await_response(), gun.TlsFailed)
 
     async def test_wrong_name(self) -> None:
         """A certificate for another name is refused."""
         conn = await self.start(server_name="example.org")
-        error = await self.assertFailure(conn.await_up(), gun.TlsFailed)
+        error: Any = await self.assertFailure(conn.await_up(), gun.TlsFailed)
         self.assertIn("example.org", str(error))
 
     async def test_client_certificate(self) -> None:
@@ -107,13 +102,10 @@ class NginxTlsTests(TestCase):
         self.assertIn(b"No required SSL certificate was sent", content)
 
     def client_certificate(self) -> str:
-        path = self.mktemp()
-        with open(path, "wb") as file:
-            file.write(authority().issue(common_name="a client", uses=(ExtendedKeyUsageOID.CLIENT_AUTH,)).pem)
-        return path
+        """The path of a client's certificate and key."""
+        return self.written(authority().issue(common_name="a client", uses=(ExtendedKeyUsageOID.CLIENT_AUTH,)).pem)
 
-    def other_authority(self) -> str:
-        path = self.mktemp()
-        with open(path, "wb") as file:
-            file.write(Authority("nobody knows it").pem)
-        return path
+    def written(self, pem: bytes) -> str:
+        path = temporary_directory(self) / "file.pem"
+        path.write_bytes(pem)
+        return str(path)

@@ -44,7 +44,7 @@ class TransferTests(TestCase):
         None if sys.platform == "linux" else "THIS IS NOT LINUX: the memory that transfers take was not measured"
     )
 
-    async def setUp(self) -> None:
+    async def setUp(self) -> None:  # type: ignore[override]
         port, tls_port = free_port(), free_port()
         self.nginx = Nginx(self, SERVER.replace("{port}", str(port)).replace("{tls_port}", str(tls_port)))
         self.root = self.nginx.root

@@ -393,9 +393,7 @@ class RaceTests(DialTestCase):
         self.assertNoResult(result)
         self.reactor.refuse("2001:db8::2", NO_ROUTE)
         problem = self.failed(result, ConnectFailed)
-        expected = (
-            "example.org:80: 2001:db8::1: no route to the host; 192.0.2.1: connection refused; 2001:db8::2: no route to the host"
-        )
+        expected = "example.org:80: 2001:db8::1: no route to the host; 192.0.2.1: connection refused; 2001:db8::2: no route to the host"
         self.assertEqual(f"{expected}; check the port, and that the server runs", str(problem))
         self.assertIs(REFUSED, problem.reason)
 

@@ -188,9 +188,7 @@ class RefusedTests(Case):
         """A certificate of an authority that is not trusted is refused, whether the server sends that authority's or not."""
         stranger = Authority("nobody's")
         self.refuses(HOST, stranger.issue(HOST), "not signed by a trusted authority")
-        self.refuses(
-            HOST, stranger.issue(HOST, chain=(stranger.certificate,)), "not signed by a trusted authority", "of its chain"
-        )
+        self.refuses(HOST, stranger.issue(HOST, chain=(stranger.certificate,)), "not signed by a trusted authority", "of its chain")
 
     def test_authority_of_the_same_name(self) -> None:
         """It is the authority's key that counts, not its name."""

@@ -41,9 +41,7 @@ class HandshakeFailureTests(Case):
 
     def test_tls_1_1(self) -> None:
         """A server that speaks nothing above TLS 1.1 is not spoken to."""
-        old = ServerCreator(
-            authority().issue(HOST), minimum=SSL.TLS1_1_VERSION, maximum=SSL.TLS1_1_VERSION, ciphers="ALL:@SECLEVEL=0"
-        )
+        old = ServerCreator(authority().issue(HOST), minimum=SSL.TLS1_1_VERSION, maximum=SSL.TLS1_1_VERSION, ciphers="ALL:@SECLEVEL=0")
         client, failed = self.failure(old)
         self.assertEqual((client.told, failed.alert), (["lost"], "protocol_version"))
         self.assertIn("tls_opts.minimum", str(failed))
@@ -395,9 +393,7 @@ class FailureTests(SynchronousTestCase):
     def test_others(self) -> None:
         """Other errors of OpenSSL are no alerts, and are quoted; with nothing to quote there is still a message."""
         failed = tls_failure(Failure(SSL.Error([("SSL routines", "", "ssl handshake failure"), ("x", "", "tlsv1 nonsense")])))
-        self.assertEqual(
-            (str(failed), failed and failed.alert), ("TLS with the peer failed: ssl handshake failure, tlsv1 nonsense", None)
-        )
+        self.assertEqual((str(failed), failed and failed.alert), ("TLS with the peer failed: ssl handshake failure, tlsv1 nonsense", None))
         for error in (SSL.Error(), SSL.Error([]), SSL.Error("text")):
             self.assertIn("no reason given", str(tls_failure(Failure(error))))
 

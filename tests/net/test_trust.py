@@ -27,9 +27,7 @@ class OptionTests(Case):
 
     def wrong(self, option: str, **opts: Any) -> OptionError:
         """The error for `option`."""
-        error: OptionError = self.assertRaises(
-            OptionError, connection_creator, HOST, TlsOptions(**{"trust_root": self.trusted(), **opts})
-        )
+        error: OptionError = self.assertRaises(OptionError, connection_creator, HOST, TlsOptions(**{"trust_root": self.trusted(), **opts}))
         self.assertEqual(error.option, f"tls_opts.{option}")
         return error
 

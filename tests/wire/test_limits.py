@@ -134,14 +134,21 @@ class LimitTests(SynchronousTestCase):
                         closed = talk.outline == [("close", None)]
                         self.assertEqual(closed, count > limit, (limit, count, head, size))
 
-    def test_empty_line(self) -> None:
+    def check_behind_an_empty_line(self, name: str) -> None:
+        """A limit of a head behind an empty line, wherever that is cut."""
+        make, (limit, *_) = LIMITS[name]
+        for count in (limit - 1, limit, limit + 1):
+            data = b"\r\n" + make(count)
+            for pieces in ((data,), *halves(data)):
+                self.check(name, limit, count, pieces, {name: limit})
+
+    def test_block_behind_an_empty_line(self) -> None:
         """An empty line before a head does not count, whether it comes with it or before."""
-        for name in ("max_header_block_size", "max_status_line_size"):
-            make, (limit, *_) = LIMITS[name]
-            for count in (limit - 1, limit, limit + 1):
-                data = b"\r\n" + make(count)
-                for pieces in ((data,), *halves(data)):
-                    self.check(name, limit, count, pieces, {name: limit})
+        self.check_behind_an_empty_line("max_header_block_size")
+
+    def test_status_line_behind_an_empty_line(self) -> None:
+        """Nor does it count for the status line, or keep it from being measured."""
+        self.check_behind_an_empty_line("max_status_line_size")
 
     def test_all(self) -> None:
         """No limit is left out."""

@@ -24,26 +24,22 @@ from OpenSSL.crypto import X509
 from service_identity import CertificateError, VerificationError
 from service_identity.cryptography import verify_certificate_hostname, verify_certificate_ip_address
 from twisted.internet.defer import Deferred
-from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import (
-    IAddress,
     IOpenSSLClientConnectionCreator,
     IProtocol,
     IProtocolFactory,
     IReactorTime,
     IStreamClientEndpoint,
-    ITransport,
 )
-from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
-from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
+from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from twisted_gun.errors import InvalidRequest, OptionError, TlsFailed
 from twisted_gun.headers import ascii_name, is_address
-from twisted_gun.net.straight import straight
 from twisted_gun.net.trust import client_context
+from twisted_gun.net.unbuffered import UnbufferedTls, UnbufferedTlsFactory
 from twisted_gun.options import TlsOptions
 
 __all__ = ["ConnectionCreator", "TlsEndpoint", "UnbufferedTls", "connection_creator", "tls_failure"]
@@ -170,68 +166,9 @@ class TlsEndpoint:
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
         """Connect, start the handshake, and give the protocol that `protocolFactory` built."""
-        factory = _UnbufferedTlsFactory(self._creator, True, protocolFactory, clock=self._clock)
+        factory = UnbufferedTlsFactory(self._creator, True, protocolFactory, clock=self._clock)
         connecting: Deferred[Any] = self._endpoint.connect(factory)
         return connecting.addCallback(lambda wrapper: wrapper.wrappedProtocol)
-
-
-class UnbufferedTls(TLSMemoryBIOProtocol):
-    """
-    TLS that sends in the turn in which it is written to, and does not wait for a peer that does not close.
-
-    Twisted's own takes one more turn of the reactor to join small writes; ours arrive joined. Two names of Twisted's internals
-    are used, both the same from 25.5 to 26.10: `_reason` and `_shutdownTLS`.
-    """
-
-    _reason: Failure | None
-    _aborting = False
-
-    def makeConnection(self, transport: ITransport) -> None:
-        """Start TLS over `transport`."""
-        super().makeConnection(straight(transport))  # type: ignore[no-untyped-call]
-
-    def failVerification(self, reason: Failure) -> None:
-        """Keep `reason` for `connectionLost`; unlike Twisted's, leave OpenSSL the time to tell the peer by an alert."""
-        self._reason = reason
-
-    def abortConnection(self) -> None:
-        """Close at once; harmless when the connection is lost already."""
-        if self.connected:
-            self._aborting = True
-            super().abortConnection()  # type: ignore[no-untyped-call]
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """The transport is gone, for `reason`; the application hears what TLS knows better."""
-        # A transport that ends in good order before the peer's close_notify was cut short, and Twisted says so. But what we
-        # closed ourselves was not, and a transport that failed (a TLS below this one, say) has told us more than that.
-        if self._reason is None and (self.disconnecting or not reason.check(ConnectionDone)):
-            self._reason = reason
-        super().connectionLost(reason)  # type: ignore[no-untyped-call]
-
-    def _shutdownTLS(self) -> None:
-        if self.getHandle() is None:  # type: ignore[no-untyped-call]
-            return
-        super()._shutdownTLS()  # type: ignore[no-untyped-call]
-        # RFC 8446 section 6.1: "Each party MUST send a "close_notify" alert before closing its write side of the connection".
-        # It is sent; RFC 5246 section 7.2.1: "It is not required for the initiator of the close to wait for the responding
-        # close_notify alert before closing the read side of the connection."
-        if self.transport is not None and not self._aborting:
-            self.transport.loseConnection()
-
-
-class _UnbufferedTlsFactory(TLSMemoryBIOFactory):
-    protocol = UnbufferedTls
-
-    def buildProtocol(self, addr: IAddress | None) -> Any:
-        protocol = self.wrappedFactory.buildProtocol(addr)
-        return None if protocol is None else self.protocol(self, protocol)  # type: ignore[no-untyped-call]
-
-    def _applyProtocolNegotiation(self, connection: SSL.Connection) -> None:
-        """
-        Nothing: the creator has set ALPN.
-
-        Twisted before 26.4 calls this to write the protocols of the wrapped factory into the context, which others share.
-        """
 
 
 def tls_failure(reason: Failure, creator: ConnectionCreator | None = None) -> TlsFailed | None:

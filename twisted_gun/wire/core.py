@@ -124,6 +124,10 @@ class Reader:
         self._at = 0
         self._bytes += data
 
+    def starts_with(self, prefix: bytes) -> bool:
+        """Whether `prefix` comes next."""
+        return self._bytes.startswith(prefix, self._at)
+
     def until(self, mark: bytes, most: int, name: str, limit: int | None = None) -> bytes | None:
         """
         The bytes up to and including `mark`, which are then gone; None where it has not arrived.

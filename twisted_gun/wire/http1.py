@@ -45,8 +45,6 @@ __all__ = ["Http1"]
 #: A complete request up to this size, in bytes, is one write; a larger content is not copied to join it to its head.
 _JOINED = 64 * 1024
 
-_CR = 13
-
 
 class Http1:
     """The core of an HTTP/1.1 connection; see `twisted_gun.wire.core.Core`."""
@@ -255,7 +253,7 @@ class Http1:
         while not self._is_held() and _READERS[self._reading](self, steps, now):
             pass
         held = self._is_held()
-        if held is not self._paused:
+        if held is not self._paused and not self._lost and self._reading != "closed":
             self._paused = held
             steps.append(Pause() if held else Resume())
         if self._timed:
@@ -269,18 +267,20 @@ class Http1:
         return first.held or (first.flow is not None and first.flow <= 0)
 
     def _read_head(self, steps: Steps, now: float) -> bool:
-        reader = self._reader
+        reader, options = self._reader, self._options
+        if self._blank_line_allowed and reader.starts_with(b"\r") and not self._skip_blank_line(now):
+            return False
+        if not len(reader):
+            return False
         if not self._exchanges:
-            return self._read_unasked(steps)
+            return self._refuse_unsolicited(steps)
         try:
-            if len(reader) > self._options.max_status_line_size:
+            if len(reader) > options.max_status_line_size:
                 self._check_status_line()
-            block = reader.until(b"\r\n\r\n", self._options.max_header_block_size, "max_header_block_size")
-            if block is None or block[0] == _CR:
-                block = self._after_blank_line(block, now)
-                if block is None:
-                    return False
-            head = parse_head(block, self._options)
+            block = reader.until(b"\r\n\r\n", options.max_header_block_size, "max_header_block_size")
+            if block is None:
+                return self._await_head(now)
+            head = parse_head(block, options)
         except (ProtocolViolation, LimitReached) as error:
             return self._fail(error, steps)
         self._checked = 0
@@ -289,38 +289,30 @@ class Http1:
             return self._take_interim(self._exchanges[0], head, len(block), steps)
         return self._take_final(self._exchanges[0], head, steps)
 
-    def _after_blank_line(self, block: bytes | None, now: float) -> bytes | None:
-        """What is left of a head, or of a part of one, behind the one empty line that some servers send after a response."""
-        if block is None:
-            whole = self._skip_blank_line()
-            if len(self._reader):
-                self._await_head(now, whole)
-            return None
-        if self._blank_line_allowed and block.startswith(b"\r\n"):
-            self._blank_line_allowed = False
-            return block[2:]
-        return block
-
-    def _skip_blank_line(self) -> bool:
-        """Pass over an empty line if it is allowed; False where only a part of one is there."""
+    def _skip_blank_line(self, now: float) -> bool:
+        """Pass over the one empty line that some servers send after a response; False where only a part of it is there."""
         start = self._reader.peek(2)
-        if self._blank_line_allowed and start == b"\r\n":
+        if start == b"\r\n":
             self._reader.take(2)
             self._blank_line_allowed = False
-        return start != b"\r" or not self._blank_line_allowed
+        elif len(start) == 1 and self._exchanges:
+            self._start_header_timeout(now)
+        return len(start) == 2
 
-    def _read_unasked(self, steps: Steps) -> bool:
+    def _refuse_unsolicited(self, steps: Steps) -> bool:
         """Bytes nobody asked for would be taken for the answer to the next request, so they are never looked at."""
-        if not len(self._reader) or not self._skip_blank_line() or not len(self._reader):
-            return False
         return self._fail(ProtocolViolation("the server sent bytes that answer no request (unsolicited_response)"), steps)
 
-    def _await_head(self, now: float, begun: bool) -> None:
-        """A part of a head is there, or, unless `begun`, of an empty line before it: look at what is new, and start the clock."""
-        if begun:
-            size = len(self._reader)
-            check_partial_head(self._reader.peek(size, max(0, self._checked - 1)), self._checked == 0)
-            self._checked = size
+    def _await_head(self, now: float) -> bool:
+        """A part of a head is there: look at what is new in it, and start the clock."""
+        size, seen = len(self._reader), self._checked
+        first = seen < len(b"HTTP/1.")
+        check_partial_head(self._reader.peek(size, 0 if first else seen - 1), first)
+        self._checked = size
+        self._start_header_timeout(now)
+        return False
+
+    def _start_header_timeout(self, now: float) -> None:
         if self._options.header_timeout is not None:
             self._deadlines.setdefault("headers", now + self._options.header_timeout)
 
@@ -387,7 +379,7 @@ class Http1:
         exchange.received += len(data)
         if exchange.cancelled:
             exchange.discarded += before - len(reader)
-            if not content.done and not self._may_drain(exchange, steps):
+            if not self._may_drain(exchange, steps):
                 return False
         else:
             self._tell_content(exchange, data, content, steps)
@@ -401,9 +393,6 @@ class Http1:
             steps.append(Data(stream=exchange.stream, fin=fin, data=data))  # type: ignore[arg-type]
         if content.trailers:
             steps.append(Trailers(stream=exchange.stream, headers=content.trailers))  # type: ignore[arg-type]
-
-    def _read_nothing(self, steps: Steps, now: float) -> bool:
-        return False
 
     def _read_tunnel(self, steps: Steps, now: float) -> bool:
         data = self._reader.take(len(self._reader))
@@ -584,5 +573,4 @@ _READERS = {
     "head": Http1._read_head,
     "content": Http1._read_content,
     "tunnel": Http1._read_tunnel,
-    "closed": Http1._read_nothing,
 }
