@@ -1,7 +1,8 @@
 """
-A program for test_reactors: on the reactor named by its argument, a server, a connection by await and one by callbacks.
+A program for test_reactors: on the reactor and over the transport ("tcp", "tls") named by its arguments, the same by await and by
+callbacks, with a server that is restarted meanwhile.
 
-It prints what it did, last of all what connections and delayed calls the reactor has left.
+It prints what it did, last of all what the reactor has left.
 """
 
 from __future__ import annotations
@@ -21,106 +22,167 @@ if __name__ == "__main__":
         installReactor(sys.argv[1])
 
 from twisted.internet.defer import Deferred
+from twisted.internet.ssl import Certificate, trustRootFromCertificates
 from twisted.internet.task import react
-from twisted.internet.tcp import Connection
+from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Site
 
 import twisted_gun as gun
+from tests.certificates import ServerCreator, authority
+
+DOWNLOAD = 5_000_000
+PIECES = [b"x" * 100_000] * 30
 
 
-class _Echo(Resource):
+class _Server(Resource):
+    """A server that can be restarted, by a request for /restart: its port is closed and opened, the connection cut."""
+
     isLeaf = True
 
-    def render_GET(self, request: Any) -> bytes:
-        return b"hello %b" % request.path
+    def __init__(self, reactor: Any, transport: str) -> None:
+        super().__init__()
+        self._reactor = reactor
+        self._factory: Any = Site(self)
+        if transport == "tls":
+            self._factory = TLSMemoryBIOFactory(ServerCreator(authority().issue("127.0.0.1")), False, self._factory)
+        self.port = 0
+        self.listen()
 
-    def render_POST(self, request: Any) -> int:
-        request.write(request.content.read())
-        request.finish()
-        return NOT_DONE_YET
+    def listen(self) -> None:
+        """Listen, on the same port as before."""
+        self._listening = self._reactor.listenTCP(self.port, self._factory, interface="127.0.0.1")
+        self.port = self._listening.getHost().port
+
+    def stop(self) -> Any:
+        """Stop listening."""
+        return self._listening.stopListening()
+
+    def render_GET(self, request: Any) -> bytes | int:
+        """What the path asks for."""
+        if request.path == b"/restart":
+            self.stop().addCallback(lambda _: self.listen())
+            request.channel.transport.abortConnection()
+            return NOT_DONE_YET
+        return b"x" * DOWNLOAD if request.path == b"/download" else b"hello " + request.path
+
+    def render_POST(self, request: Any) -> bytes:
+        """The size of what came."""
+        return b"%d bytes" % len(request.content.read())
 
 
-class _Callbacks(gun.Receiver):
-    """The life of a connection without a single await."""
+class _ByCallbacks(gun.Receiver):
+    """Everything without a single await: each answer leads to the next request."""
 
     def __init__(self) -> None:
         self.done: Deferred[list[str]] = Deferred()
         self.log: list[str] = []
+        self.body: list[bytes] = []
 
     def gun_up(self, event: gun.Up) -> None:
-        self.log.append(event.protocol)
-        event.connection.get("/callbacks")
+        self.log.append("up")
+        event.connection.get("/first" if self.log == ["up"] else "/again")
 
-    def gun_response(self, event: gun.Response) -> None:
-        self.log.append(str(event.status))
+    def gun_down(self, event: gun.Down) -> None:
+        self.log.append(f"down, {len(event.killed_streams)} killed")
 
     def gun_data(self, event: gun.Data) -> None:
-        self.log.append(event.data.decode())
+        self.body.append(event.data)
         if event.fin:
-            event.stream.connection.shutdown().addCallback(lambda _: self.done.callback(self.log))
+            body, self.body = b"".join(self.body), []
+            self.log.append(shown(body))
+            self.go_on(event.stream.connection)
+
+    def go_on(self, conn: gun.Connection) -> None:
+        """What follows the answer that has come."""
+        if self.log[-1] == "hello /first":
+            upload(conn)
+        elif self.log[-1] == "3000000 bytes":
+            conn.get("/download")
+        elif self.log[-1] == f"a body of {DOWNLOAD}":
+            conn.get("/restart")
+        else:
+            conn.shutdown().addCallback(lambda _: self.done.callback(self.log))
 
 
-async def by_await(reactor: Any, port: int) -> str:
-    """Ten pipelined requests and a large upload."""
-    connection = gun.open("127.0.0.1", port, reactor=reactor)
-    await connection.await_up()
-    streams = [connection.get(f"/{n}") for n in range(10)]
+async def by_callbacks(open_options: dict[str, Any]) -> str:
+    """By callbacks alone."""
+    receiver = _ByCallbacks()
+    gun.open(**open_options, owner=receiver, reply_to=receiver)
+    return ", ".join(await receiver.done)
+
+
+async def by_await(open_options: dict[str, Any]) -> str:
+    """By awaiting alone."""
+    conn = gun.open(**open_options)
+    log = ["up" if await conn.await_up() == "http" else "?"]
+    log.append(shown(await conn.get("/first").await_body()))
+    log.append(shown(await upload(conn).await_body()))
+    log.append(shown(b"".join([chunk async for chunk in conn.get("/download").chunks()])))
+    try:
+        await conn.get("/restart").await_response()
+    except gun.StreamError as error:
+        log.append("down, 1 killed" if isinstance(error, gun.StreamClosed) else repr(error))
+    log.append("up" if await conn.await_up() == "http" else "?")
+    log.append(shown(await conn.get("/again").await_body()))
+    await conn.shutdown()
+    return ", ".join(log)
+
+
+async def pipelined(open_options: dict[str, Any]) -> str:
+    """Ten requests at once, and an end without ceremony."""
+    conn = gun.open(**open_options)
+    streams = [conn.get(f"/{n}") for n in range(10)]
     bodies = [await stream.await_body() for stream in streams]
-    echo = connection.post("/", (), b"x" * 3_000_000)
-    size = len(await echo.await_body())
-    await connection.shutdown()
-    return f"{b','.join(bodies).decode()} {size}"
-
-
-async def by_callbacks(reactor: Any, port: int) -> str:
-    """One request."""
-    receiver = _Callbacks()
-    gun.open("127.0.0.1", port, reactor=reactor, owner=receiver, reply_to=receiver)
-    return " ".join(await receiver.done)
-
-
-async def reconnecting(reactor: Any, port: int) -> str:
-    """A connection that the server ends is made again."""
-    ups: Deferred[None] = Deferred()
-    log: list[str] = []
-
-    def told(event: Any) -> None:
-        log.append(event.told_as)
-        if log.count("gun_up") == 2:
-            ups.callback(None)
-
-    connection = gun.open("127.0.0.1", port, reactor=reactor, owner=told)
-    await connection.get("/", {"connection": "close"}).await_body()
-    await ups
-    ended = connection.when_terminated()
-    connection.close()
+    ended = conn.when_terminated()
+    conn.close()
     await ended
-    return " ".join(log)
+    return shown(b", ".join(bodies))
 
 
-async def main(reactor: Any) -> None:
+def upload(conn: gun.Connection) -> gun.Stream:
+    """Post content in pieces."""
+    stream = conn.post("/upload", {"content-type": "text/plain"})
+    for piece in PIECES:
+        stream.data(piece)
+    stream.data(b"", fin=True)
+    return stream
+
+
+def shown(body: bytes) -> str:
+    """A body as it is printed."""
+    return body.decode() if len(body) < 200 else f"a body of {len(body)}"
+
+
+async def main(reactor: Any, transport: str) -> None:
     """Everything, then what is left."""
-    server = Site(_Echo())
-    listening = reactor.listenTCP(0, server, interface="127.0.0.1")
-    port = listening.getHost().port
+    before = set(left(reactor))
+    server = _Server(reactor, transport)
+    trusted = trustRootFromCertificates([Certificate.loadPEM(authority().pem)])
+    open_options = {
+        "host": "127.0.0.1",
+        "port": server.port,
+        "reactor": reactor,
+        "transport": transport,
+        "tls_opts": {"trust_root": trusted},
+        "retry_timeout": 0.01,
+        "retry": 100,
+    }
     say(type(reactor).__name__)
-    for act in (by_await, by_callbacks, reconnecting):
-        say(await act(reactor, port))
-    await turns(reactor, lambda: not left(reactor))
-    say(f"left: {left(reactor)}")
-    await listening.stopListening()
+    for act in (by_await, by_callbacks, pipelined):
+        say(await act(open_options))
+    await server.stop()
+    await turns(reactor, lambda: set(left(reactor)) <= before)
+    say(f"left: {[each for each in left(reactor) if each not in before]}")
 
 
 def left(reactor: Any) -> list[object]:
-    """Connections that the reactor still serves, and delayed calls of ours."""
-    connections = {each for each in [*reactor.getReaders(), *reactor.getWriters()] if isinstance(each, Connection)}
-    calls = [call for call in reactor.getDelayedCalls() if call.func.__module__.startswith("twisted_gun")]
-    return [*connections, *calls]
+    """What the reactor still serves: sockets and delayed calls, anybody's."""
+    return [*reactor.getReaders(), *reactor.getWriters(), *reactor.getDelayedCalls()]
 
 
 async def turns(reactor: Any, done: Any) -> None:
-    """Let the reactor turn until `done`, at most 2,000 times."""
+    """Let the reactor turn until `done`, at most 2,000 times: the server hears of the end later than the client."""
     for _ in range(2000):
         if done():
             return
@@ -135,4 +197,4 @@ def say(text: str) -> None:
 
 
 if __name__ == "__main__":
-    react(lambda reactor: Deferred.fromCoroutine(main(reactor)))
+    react(lambda reactor: Deferred.fromCoroutine(main(reactor, sys.argv[2])))

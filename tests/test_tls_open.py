@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+from functools import partial
 from typing import Any
 
 from cryptography import x509
@@ -114,8 +115,9 @@ class RefusedTests(LoopbackCase):
             server, owner = self.serve(issued), RecordingReceiver()
             conn = self.open(server, host, tls_opts=tls_opts, retry=retry, owner=owner)
             body = conn.post("/secret", {"authorization": "secret"}, b"secret").await_body()
-            is_up = conn.await_up()
+            not_up: Any = await self.assertFailure(conn.await_up(), gun.GunError)
             ended: Any = await conn.when_terminated()
+            self.assertIs(not_up, ended)
             failed = ended
             if retry:
                 self.assertIsInstance(ended, gun.ConnectFailed)
@@ -125,8 +127,7 @@ class RefusedTests(LoopbackCase):
             for error in (failed, ended):
                 for word in words:
                     self.assertIn(word, str(error))
-            self.assertIs((await self.assertFailure(is_up, gun.GunError)), ended)
-            self.assertIs((await self.assertFailure(body, gun.GunError)), ended)
+            self.assertIs(await self.assertFailure(body, gun.GunError), ended)
             self.assertEqual(await server.emptied(), [b""] * (retry + 1), "every attempt counts, and none sends anything")
             self.assertEqual(owner.names(), ["gun_error"])
             self.assertIs(owner.events[0].reason, ended)
@@ -364,8 +365,9 @@ class LateAlertTests(LoopbackCase):
         """A request sent meanwhile fails, and its cause is that alert."""
         conn, _, down = self.wanting()
         stream = conn.get("/")
-        failed = await self.assertFailure(stream.await_response(), gun.StreamClosed)
+        failed: Any = await self.assertFailure(stream.await_response(), gun.StreamClosed)
         event = await down
+        self.assertIsInstance(event.reason, gun.TlsFailed)
         self.assertIs(failed.__cause__, event.reason)
         self.assertEqual((event.killed_streams, event.unprocessed_streams), ((stream,), ()))
 
@@ -373,19 +375,19 @@ class LateAlertTests(LoopbackCase):
 class TruncationTests(LoopbackCase):
     """A TCP connection that ends without close_notify may have been cut by anybody (RFC 8446 section 6.1)."""
 
-    def cutting(self, response: bytes, verb: str) -> Server:
+    def cutting(self, response: bytes) -> Server:
         """A server that answers, then ends TCP below TLS."""
 
         def script(peer: ScriptedPeer) -> None:
             peer.send(response)
-            getattr(peer.transport.transport, verb)()
+            peer.transport.transport.loseConnection()
 
         return self.serve(None, script)
 
     async def test_until_close(self) -> None:
         """Content that lasts until the close is truncated without close_notify, and whole with it."""
-        conn = self.open(self.cutting(UNTIL_CLOSE + b"half", "loseConnection"))
-        failed = await self.assertFailure(conn.get("/").await_body(), gun.Truncated)
+        conn = self.open(self.cutting(UNTIL_CLOSE + b"half"))
+        failed: Any = await self.assertFailure(conn.get("/").await_body(), gun.Truncated)
         self.assertEqual((failed.received, failed.expected), (4, None))
 
         def closing(peer: ScriptedPeer) -> None:
@@ -396,10 +398,10 @@ class TruncationTests(LoopbackCase):
 
     async def test_known_length(self) -> None:
         """Content of a known length that has come is whole, however TLS ends afterwards; half of it is truncated."""
-        conn = self.open(self.cutting(OK, "loseConnection"))
+        conn = self.open(self.cutting(OK))
         self.assertEqual(await conn.get("/").await_body(), b"ok")
-        conn = self.open(self.cutting(OK[:-1], "loseConnection"))
-        failed = await self.assertFailure(conn.get("/").await_body(), gun.Truncated)
+        conn = self.open(self.cutting(OK[:-1]))
+        failed: Any = await self.assertFailure(conn.get("/").await_body(), gun.Truncated)
         self.assertEqual((failed.received, failed.expected), (1, 2))
 
 
@@ -417,15 +419,20 @@ class ChosenTests(SynchronousTestCase):
             (80, {"transport": "tls"}, "tls"),
             (80, {"transport": "ssl"}, "tls"),
         ):
-            clock, first = Clock(), ScriptedPeer()
-            endpoint = MemoryEndpoint(Factory.forProtocol(lambda first=first: first), clock=clock)
+            clock, peers = Clock(), list[ScriptedPeer]()
+            endpoint = MemoryEndpoint(Factory.forProtocol(partial(self.new_peer, peers)), clock=clock)
             conn = gun.open(HOST, port, endpoint=endpoint, reactor=clock, tls_opts=tls_opts, **options)  # type: ignore[arg-type]
             conn.get("/", reply_to=lambda event: None)
             clock.advance(0)
             self.assertEqual(conn.info().transport, transport)
             # RFC 8446 section 5.1: a record of a handshake begins with 22.
-            self.assertEqual(first.received[:1], b"\x16" if transport == "tls" else b"G", (port, options))
+            self.assertEqual(peers[0].received[:1], b"\x16" if transport == "tls" else b"G", (port, options))
             conn.close()
+
+    def new_peer(self, peers: list[ScriptedPeer]) -> ScriptedPeer:
+        """One more."""
+        peers.append(ScriptedPeer())
+        return peers[-1]
 
     def test_dialled(self) -> None:
         """Host and port are dialled as they are; what is sent first is a ClientHello."""

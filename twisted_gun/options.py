@@ -8,6 +8,7 @@ differs it is because Gun waits without end. A bad value raises `OptionError`, w
 from __future__ import annotations
 
 import base64
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar, TypeVar
@@ -28,7 +29,7 @@ def _check(owner: object, name: str, allowed: bool, expected: str) -> None:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and value == value
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _check_seconds(owner: object, *names: str, zero: bool = True) -> None:

@@ -65,6 +65,8 @@ class Server(ProcessProtocol):
         self._starting: Deferred[bytes] | None = None
         self._ending: list[Deferred[None]] = []
         self._running = False
+        #: Whether it was started and not yet told to end.
+        self.wanted = False
         case.addCleanup(self.stop)
 
     def start(self) -> Deferred[bytes]:
@@ -74,12 +76,14 @@ class Server(ProcessProtocol):
         spawning: Any = reactor
         starting: Deferred[bytes] = Deferred()
         self._starting, self._printed, self._running = starting, b"", True
+        self.wanted = True
         program = _which(self._command[0])
         spawning.spawnProcess(self, program, [program, *self._command[1:]], env={"PATH": _PATH})
         return starting
 
     def stop(self, signal: int = SIGTERM) -> Deferred[None]:
         """End it by `signal`; fires when it has gone."""
+        self.wanted = False
         if not self._running:
             return succeed(None)
         ended: Deferred[None] = Deferred()

@@ -184,7 +184,7 @@ class HAProxyTests(OtherCase):
 
     async def test_unasked_408(self) -> None:
         """A 408 that answers no request ends the connection, which comes back and is not confused by it."""
-        await self.start(patience="100ms")
+        await self.start(patience="500ms")
         told: list[Any] = []
         again: Deferred[None] = Deferred()
 

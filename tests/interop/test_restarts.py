@@ -6,12 +6,16 @@ from collections import Counter
 from signal import SIGKILL, SIGQUIT, SIGTERM
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet import error
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
 from twisted.python import log
 from twisted.trial.unittest import TestCase
+from zope.interface import implementer
 
 import twisted_gun as gun
 from tests.interop.servers import Nginx, free_port, missing_nginx
+from twisted_gun.net.dial import endpoint_for
 
 SERVER = """
 server {
@@ -114,6 +118,24 @@ class Owner:
         return reached
 
 
+@implementer(IStreamClientEndpoint)
+class Door:
+    """
+    Dials as `twisted_gun.open` does, but not while nginx is being ended.
+
+    An nginx that is dying may still accept a connection, only to lose it: an up and a down more, which nobody could count on.
+    """
+
+    def __init__(self, nginx: Nginx, port: int) -> None:
+        from twisted.internet import reactor
+
+        self._nginx = nginx
+        self._endpoint = endpoint_for(reactor, gun.Options(), "127.0.0.1", port, None)
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
+        return self._endpoint.connect(protocolFactory) if self._nginx.wanted else fail(error.ConnectionRefusedError())
+
+
 def soon(retries: int, options: gun.Options) -> dict[str, Any]:
     """Tries again for ever, after 10 ms."""
     return {"retries": retries, "timeout": 0.01}
@@ -140,7 +162,7 @@ class RestartTests(TestCase):
         await self.nginx.start()
         self.delayed_before = delayed_calls()
         self.owner = Owner()
-        self.conn = gun.open("127.0.0.1", port, owner=self.owner, retry_fun=soon)
+        self.conn = gun.open("127.0.0.1", port, owner=self.owner, retry_fun=soon, endpoint=Door(self.nginx, port))
         self.load = Load(self.conn, in_flight)
         await self.conn.await_up()
         self.load.start()

@@ -116,6 +116,7 @@ class GunClientFactory(ReconnectingClientFactory):
             self.state = "terminated"
             self._deadlines.stop()
             self._living.terminated(reason)
+            self.connector = None  # which knows this factory: neither should need the garbage collector
 
     # From the connector.
 
