@@ -67,7 +67,7 @@ class HttpOptions:
     `header_timeout` runs from the first byte of a response's head to its last, `response_timeout` from the end of the request to
     the first byte of the response, `idle_timeout` between two pieces of a response's content. The `max_` options bound what a
     peer may send; beyond them the connection fails with `LimitReached`. `max_cancelled_size` is how much of a cancelled
-    response is read for nothing before the connection is rather closed. `max_waiting` is how many requests may be under way.
+    response is read for nothing before the connection is rather closed.
     """
 
     prefix: ClassVar[str] = "http_opts."

@@ -16,6 +16,7 @@ import twisted_gun as gun
 from tests.stage import up
 from twisted_gun.events import Data
 from twisted_gun.net.hop import Hop, HopOptions, why_lost
+from twisted_gun.net.straight import FULL_READ
 from twisted_gun.net.timer import Deadlines
 from twisted_gun.testing import MemoryLink, MemoryTransport, ScriptedPeer
 from twisted_gun.wire.core import Losses
@@ -501,6 +502,17 @@ class SendTimeoutTests(HopCase):
         self.hop.perform([Write(b"x" * 1000)])
         self.clock.advance(1000)
         self.assertFalse(self.link.client.disconnected)
+
+
+class ReadSizeTests(HopCase):
+    """How much is read at once."""
+
+    def test_filled_reads(self) -> None:
+        """A read that was cut off by its size makes the next ones larger; smaller reads change nothing."""
+        transport = self.connect()
+        for size, expected in ((FULL_READ - 1, FULL_READ), (FULL_READ, 4 * FULL_READ), (1, 4 * FULL_READ)):
+            self.hop.dataReceived(b"x" * size)
+            self.assertEqual(transport.bufferSize, expected)
 
 
 class WholeTests(SynchronousTestCase):

@@ -21,7 +21,7 @@ from zope.interface import implementer
 
 from twisted_gun.errors import ConnectionFailed, GunError, ShuttingDown, TimedOut
 from twisted_gun.events import StreamEvent
-from twisted_gun.net.straight import straight_write, unsent
+from twisted_gun.net.straight import FULL_READ, read_more, straight_write, unsent
 from twisted_gun.net.timer import Deadlines
 from twisted_gun.net.tls import tls_failure
 from twisted_gun.wire.core import Core
@@ -152,6 +152,8 @@ class Hop(Protocol):
 
     @final  # so that a connector which watches the hop need not stand in the way of its data
     def dataReceived(self, data: bytes) -> None:
+        if len(data) == FULL_READ:
+            read_more(self.transport)
         if self.running:
             self.perform(self.core.receive_data(data, self._now()))
 

@@ -15,7 +15,7 @@ from twisted.internet.protocol import connectionDone
 from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 
-from twisted_gun.net.straight import straight
+from twisted_gun.net.straight import FULL_READ, read_more, straight
 
 __all__ = ["Records", "UnbufferedTls", "UnbufferedTlsFactory"]
 
@@ -48,6 +48,8 @@ class UnbufferedTls(TLSMemoryBIOProtocol):
     def dataReceived(self, bytes: bytes) -> None:  # noqa: A002 - Twisted's name
         """Decrypt what has arrived, and hand it on as one piece."""
         records = self._records.passed(bytes)
+        if len(bytes) == FULL_READ:
+            read_more(self.transport)
         if not self._is_plain():
             super().dataReceived(bytes)  # type: ignore[no-untyped-call]
             return
