@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from twisted.internet import error
 from twisted.python.failure import Failure
@@ -395,6 +395,17 @@ class SubclassTests(LifeCase):
         """factor multiplies delay after each further retry, up to maxDelay."""
         delays = self.waits(5, delay=1.0, initialDelay=1.0, factor=2.0, maxDelay=6.0, maxRetries=None)
         self.assertEqual(delays, [1.0, 2.0, 4.0, 6.0, 6.0])
+
+    def test_retry_fun_is_obeyed(self) -> None:
+        """What `retry_fun` says is waited for as it is, whatever factor and maxDelay are."""
+        options = gun.Options(retry_fun=lambda left, options: {"retries": left, "timeout": 7200.0})
+        clock = MemoryGun().clock
+        factory = GunClientFactory(_Living(), options, Deadlines(clock), clock)
+        factory.factor, factory.maxDelay = 2.0, 3600
+        for _ in range(3):
+            factory.clientConnectionFailed(cast(Any, _Connector()), _refusal())
+            self.assertEqual(max(call.getTime() for call in clock.getDelayedCalls()), clock.seconds() + 7200)
+            clock.advance(7200)
 
     def test_initial_delay_after_success(self) -> None:
         """resetDelay, which a success calls, takes delay back to initialDelay."""

@@ -1,8 +1,8 @@
 """
 What a user holds: the connection, and how one is opened.
 
-It checks and converts what a caller gives, once; keeps requests until the connection is up; and brings each event to the one it is
-meant for. The connection's life is in `net/factory.py`, its bytes are in `net/hop.py`.
+It keeps requests until the connection is up, and brings each event to the one it is meant for. What a caller gives is checked and
+converted in `request.py` and `options.py`; the connection's life is in `net/factory.py`, its bytes are in `net/hop.py`.
 """
 
 from __future__ import annotations
@@ -139,6 +139,7 @@ class Connection:
         reply_to: Any,
         reactor: Any,
     ) -> None:
+        #: Whom the requests are for, an `Origin`.
         self.origin = origin
         self._options = options
         self._http: HttpOptions = dict(options.protocols or ()).get("http") or options.http_opts
@@ -171,7 +172,7 @@ class Connection:
         """
         The protocol's name, once the connection is up.
 
-        Fails with `TimedOut` after `timeout` seconds, or with why the connection ended; a lost attempt does not end it.
+        Fails with `TimedOut` after `timeout` seconds (the connection goes on trying), or with why the connection ended.
         """
         if self._hop is not None and self._hop.running:
             return succeed(self._hop.core.name)
@@ -193,7 +194,9 @@ class Connection:
 
     def set_owner(self, owner: Any) -> None:
         """
-        Tell `owner` of the connection from now on. None says that its owner has gone: the connection is shut down.
+        Tell `owner` of the connection from now on.
+
+        None says that its owner has gone, and the connection is shut down, as in Gun where the owner's process exits.
 
         Raises `BadState` when the connection is shutting down.
         """

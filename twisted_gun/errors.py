@@ -9,7 +9,8 @@ Every exception of the package.
       TimedOut(stage)  ShuttingDown
 
 The first row is the caller's mistake: it is raised at the call, and nothing has gone to the wire. Everything else is the
-peer's doing or the network's: it arrives as an event, or as the failure of the Deferred that is being awaited.
+peer's doing or the network's: it arrives as an event, or as the failure of the Deferred that is being awaited. `StreamReset`,
+`GoAway` and `ProxyFailed` are for protocols that this version does not speak yet.
 """
 
 from __future__ import annotations
@@ -164,7 +165,8 @@ class TimedOut(GunError):
     """
     Something took too long.
 
-    `stage` says what: ``lookup``, ``connect``, ``tls``, ``up``, ``headers``, ``response``, ``body``, ``write``, ``closing`` …
+    `stage` says what. Of the connection: ``lookup``, ``connect``, ``tls``, ``headers``, ``response``, ``idle``, ``write``,
+    ``closing``. Of an await: ``up``, ``response``, ``body``, ``upgrade``, ``event``.
     """
 
     def __init__(self, stage: str, seconds: float | None = None, message: str | None = None) -> None:

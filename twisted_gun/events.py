@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # the types of two fields only; nothing is imported when the 
 
 __all__ = ["Data", "Down", "Error", "Event", "Headers", "Inform", "Notify", "Response", "Trailers", "Up", "Upgrade"]
 
+#: Header or trailer fields, in their order: names in lower case, duplicates kept.
 Headers = tuple[tuple[bytes, bytes], ...]
 
 #: Values of these are never shown by `repr`: they are credentials.
@@ -58,7 +59,7 @@ class Up(_Shown):
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Down(_Shown):
     """
-    The connection is down; `reason` is None where it ended as HTTP meant it to (``connection: close``).
+    The connection is down; `reason` is None where we ended it in good order (after ``connection: close``, say), Gun's ``normal``.
 
     `killed_streams` did not end before the connection did; the server may have processed them. `unprocessed_streams` it
     certainly did not process: they are safe to send again. No stream is in both.
@@ -74,7 +75,7 @@ class Down(_Shown):
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Notify(_Shown):
-    """Something about the connection, of a `type` such as ``ping_ack`` or ``settings_changed``."""
+    """Something about the connection, of a `type` such as ``ping_ack`` or ``settings_changed``; HTTP/1.1 has none."""
 
     told_as: ClassVar[str] = "gun_notify"
     connection: Connection
@@ -151,4 +152,5 @@ class Upgrade(_Shown):
 StreamEvent = Union[Inform, Response, Data, Trailers, Upgrade, Error]
 #: What an owner may be told.
 ConnectionEvent = Union[Up, Down, Notify, Error]
+#: Any event.
 Event = Union[StreamEvent, ConnectionEvent]

@@ -15,7 +15,7 @@ class IReceiver(Interface):
 
     An owner is told of its connection: `gun_up`, `gun_down`, `gun_notify` and `gun_error` with ``event.stream`` None. The
     receiver of a stream is told the rest. `twisted_gun.Receiver` implements all of them as no-ops. A receiver that raises is
-    logged; the connection and the other streams live on.
+    logged, and its stream ends with `StreamClosed`; the connection and the other streams live on.
     """
 
     def gun_up(event: events.Up) -> None:

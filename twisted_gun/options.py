@@ -1,8 +1,9 @@
 """
 The options of a connection: frozen values that check themselves when made.
 
-Names, meanings and defaults are Gun's (manual page gun(3)), but times are in seconds and None means no limit; where our default
-differs it is because Gun waits without end. A bad value raises `OptionError`, which names the option and what was expected.
+Names, meanings and defaults are Gun's (manual page gun(3)), but times are in seconds and None means no limit. Defaults differ
+where Gun waits without end or takes more than it must; docs/guide/limits.rst has them side by side. A bad value raises
+`OptionError`, which names the option and what was expected.
 """
 
 from __future__ import annotations
@@ -187,9 +188,9 @@ class Options:
     The options of a connection. Times in seconds; None means no limit. See Gun's manual, gun(3).
 
     `connect_timeout`, `domain_lookup_timeout` and `tls_handshake_timeout` bound one step each. `protocols` lists what may be spoken,
-    best first: one over TCP; over TLS the list is offered by ALPN. `retry` is how many more attempts follow a failed one or a
-    lost connection: the first at once, the others every `retry_timeout`; `retry_fun(retries, options)` decides instead, giving
-    ``{"retries": left, "timeout": seconds}``. `max_waiting` is how many requests may wait for the connection to be up.
+    best first: one over TCP; over TLS the list is offered by ALPN; None is "http" alone. `retry` is how many more attempts follow
+    a failed one or a lost connection: the first at once, the others every `retry_timeout`. `retry_fun(retries, options)` decides
+    instead, before the first retry too, giving ``{"retries": left, "timeout": seconds}``; it is not asked where none are left. `max_waiting` is how many requests may wait for the connection to be up.
     `transport` is "tcp" or "tls" ("ssl" is the same); None is "tls" on port 443 and "tcp" elsewhere. `endpoint` is any
     `IStreamClientEndpoint` to dial instead of host and port. `supervise` is accepted for Gun's sake: there is no supervisor here.
     `trace` logs what happens to the connection.

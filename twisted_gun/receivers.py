@@ -1,7 +1,8 @@
 """
 Who is told things: the no-op base, the adapter of plain callables, and the mailbox, which keeps what it is told until it is awaited.
 
-The mailbox knows no connection. It is handed what it needs: how to hold the peer back, and a clock's deadlines.
+The mailbox is the base of `Stream`, so that a stream without a receiver costs no second object. It knows no connection and no
+clock: how the peer is held back, the time watched and a Deferred fired is left to the heir.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """
 A stream: Gun's StreamRef and what one does with it.
 
-It knows its connection, which carries what it sends, and its receiver or mailbox, which is told what comes. How much of a
-request's content may still be sent, and whether it has to wait, is decided here.
+It knows its connection, which carries what it sends, and its receiver, which is told what comes; without one it is its own
+mailbox. How much of a request's content may still be sent, and whether it has to wait, is decided here. Neither bytes nor
+protocols are known here.
 """
 
 from __future__ import annotations
@@ -171,10 +172,10 @@ class Stream(Mailbox):
 
     def cancel(self) -> None:
         """
-        Tell no more of this stream.
+        Tell no more of this stream; who awaits it fails with `StreamClosed`.
 
-        HTTP/1.1 cannot cancel a request: the rest of its response is read for nothing, or, where that is too much
-        (``http_opts.max_cancelled_size``), the connection is closed and made anew.
+        HTTP/1.1 cannot cancel a request: the rest of its response is read for nothing, while new requests wait. Where that is more
+        than ``http_opts.max_cancelled_size``, or the request was not complete, the connection is closed and dialled anew.
         """
         if not self.ended:
             self.connection._cancel(self)

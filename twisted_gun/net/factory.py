@@ -56,7 +56,8 @@ class GunClientFactory(ReconnectingClientFactory):
     Dials, and dials again.
 
     `maxRetries`, `delay`, `initialDelay`, `factor`, `jitter` and `maxDelay` mean what Twisted says; Gun's `retry` and `retry_timeout` set
-    them. The first retry is made at once, and all counts begin anew when the connection was up. A `retry_fun` decides instead.
+    them. The first retry is made at once, unless ten were within the last ten seconds, and all counts begin anew when the connection
+    was up. A `retry_fun` decides instead, before the first retry too.
     """
 
     noisy = False
@@ -180,9 +181,19 @@ class GunClientFactory(ReconnectingClientFactory):
             self.retries, self.delay = self.maxRetries - chosen[0] - 1, chosen[1]
         elif self.retries == 0 and self._may_retry_at_once():
             self.delay = 0.0
-        super().retry(connector)  # type: ignore[no-untyped-call]
+        self._retry_after_delay(connector)
         if chosen is not None or self.delay == 0.0:
             self.delay = standing
+
+    def _retry_after_delay(self, connector: IConnector | None) -> None:
+        """Twisted's own; but the delay grows after the retry, as it does in 26.10, where in 25.5 it grew before."""
+        factor, most = self.factor, self.maxDelay
+        self.factor, self.maxDelay = 1.0, math.inf  # type: ignore[assignment]
+        try:
+            super().retry(connector)  # type: ignore[no-untyped-call]
+        finally:
+            self.factor, self.maxDelay = factor, most
+        self.delay = min(self.delay * factor, most)
 
     def _may_retry_at_once(self) -> bool:
         now = self._deadlines.now()

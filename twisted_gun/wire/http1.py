@@ -3,7 +3,8 @@ HTTP/1.1 and HTTP/1.0 (RFC 9112), the client's side, pipelined.
 
 Responses belong to requests in their order, so the core is a queue of exchanges: the first is being answered, the last may
 still be sending its content. It is strict where leniency has hurt others (line ends, lengths, chunk sizes), and bounded
-everywhere. How a response's head is read and what it says of the content is in `wire/response.py`.
+everywhere. The head of a response is read in `wire/response.py`, its content in `wire/content.py`; a request becomes bytes in
+`wire/exchange.py`. Who is told, and of what time it is, is for others to say.
 """
 
 from __future__ import annotations

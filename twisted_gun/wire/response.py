@@ -1,5 +1,5 @@
 """
-The head of an HTTP/1 response, the sizes of its chunks, and what they say (RFC 9112).
+The head of an HTTP/1 response, any block of fields, and what they say of the content that follows (RFC 9112).
 
 Pure functions: bytes in, values out, `ProtocolViolation` or `LimitReached` for what must not be taken. Lines and fields that
 come again and again are remembered, so that a long-lived connection parses them once.
