@@ -153,6 +153,7 @@ class Connection:
         self._unread: WeakSet[Stream] = WeakSet()  # ended, with events nobody has read
         self._woken: deque[tuple[Stream, Deferred[Any], Any]] = deque()  # Deferreds to fire at the end of the turn
         self._waking = False
+        self._kept: list[Stream] = []  # ended in this turn, with events that those who are woken may still read
         self._transport_paused = False
         self._up_waiters: list[Deferred[str]] = []
         self._end_waiters: list[Deferred[GunError | None]] = []
@@ -247,7 +248,7 @@ class Connection:
 
     def flush(self) -> None:
         """Drop all events of this connection's streams that nobody has read yet."""
-        for stream in [*self._live, *self._unread]:
+        for stream in [*self._live, *self._unread, *self._kept]:
             stream.flush()
         self._unread.clear()
 
@@ -395,14 +396,15 @@ class Connection:
         if stream._receiver is not None:
             self._call(stream._receiver, event, stream)
         elif stream._receive(event) and event.fin:
-            self._unread.add(stream)
+            self._kept.append(stream)
 
     def turn_over(self) -> bool:
         """Fire the Deferreds whose result has come; whether there were any."""
         woken = self._woken
-        if not woken or self._waking:
+        if self._waking or not (woken or self._kept):
             return False
         self._waking = True
+        fired = bool(woken)
         while woken:
             stream, deferred, result = woken.popleft()
             if deferred.called:
@@ -411,8 +413,11 @@ class Connection:
                 deferred.errback(result)
             else:
                 deferred.callback(result)
+        if self._kept:
+            self._unread.update(stream for stream in self._kept if stream._events)
+            self._kept.clear()
         self._waking = False
-        return True
+        return fired
 
     def stream_failed(self, stream: Stream, reason: GunError) -> None:
         self.tell(Error(connection=self, stream=stream, reason=reason))

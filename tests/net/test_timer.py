@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+
+from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -141,3 +144,18 @@ class DeadlineTests(SynchronousTestCase):
         """now is the clock's."""
         self.clock.advance(7)
         self.assertEqual(self.deadlines.now(), 7.0)
+
+    def test_a_call_too_early(self) -> None:
+        """A reactor whose time of day is set forward calls too early; nothing fires before its own time has passed."""
+        passed = 0.0
+        self.deadlines.now = lambda: passed
+        self.set("a", 10)
+        self.clock.advance(3600)
+        self.assertEqual((self.fired, self.calls()), ([], 1))
+        passed = 10.0
+        self.clock.advance(10)
+        self.assertEqual(len(self.fired), 1)
+
+    def test_reactor(self) -> None:
+        """Over a reactor, time is the time since some fixed point, which nobody can set."""
+        self.assertIs(Deadlines(EPollReactor()).now, time.monotonic)

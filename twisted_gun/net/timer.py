@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Hashable
 
+from twisted.internet.base import ReactorBase
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 __all__ = ["Deadlines"]
@@ -22,7 +24,8 @@ class Deadlines:
         self._waiting: dict[Hashable, tuple[float, Callable[[], None]]] = {}
         self._call: IDelayedCall | None = None
         self._call_at = 0.0
-        self.now: Callable[[], float] = clock.seconds
+        # Twisted's reactors tell the time of day, which may be set forward, and then call too early; that must be no time-out.
+        self.now: Callable[[], float] = time.monotonic if isinstance(clock, ReactorBase) else clock.seconds
 
     def set(self, key: Hashable, seconds: float, expired: Callable[[], None]) -> None:
         """Call `expired` once, `seconds` from now, unless `key` is set again or cleared before."""
