@@ -14,8 +14,8 @@ import twisted_gun as gun
 async def main(reactor: IReactorTime, url: str, path: str) -> None:
     conn = gun.open_url(url, reactor=reactor)
     await conn.await_up()
-    size = os.path.getsize(path)
-    stream = conn.headers("POST", urlsplit(url).path or "/", headers={"content-length": str(size)})
+    size, target = os.path.getsize(path), urlsplit(url).path or "/"
+    stream = conn.headers("POST", target, headers={"content-length": str(size)})
     with open(path, "rb") as file:
         await FileSender().beginFileTransfer(file, stream)
     stream.data(b"", fin=True)

@@ -1,8 +1,9 @@
-"""The docs keep their word: samples run, every option is listed with its default, the README has its two commands."""
+"""The docs keep their word: samples run, options, floors and public names are those of the code, the README has its two commands."""
 
 from __future__ import annotations
 
 import doctest
+import importlib
 import inspect
 import re
 import textwrap
@@ -12,6 +13,8 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+import twisted_gun
+from tests.test_architecture import FLOORS
 from twisted_gun.options import HttpOptions, Options, TcpOptions, TlsOptions
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -20,6 +23,7 @@ PAGES = [ROOT / "README.rst", *sorted(DOCS.rglob("*.rst"))]
 
 PYTHON_BLOCK = re.compile(r"^( *)\.\. code-block:: python\n\n((?:\1 +.*\n|\n)+)", re.MULTILINE)
 ROW = re.compile(r"^   \* - ``(\w+)``\n     - ``(.+)``$", re.MULTILINE)
+FLOOR = re.compile(r"^   \* - (\d+)\n     - (.+)$", re.MULTILINE)
 
 
 def default_of(option: Field[Any]) -> object:
@@ -68,6 +72,22 @@ class DocsTests(SynchronousTestCase):
             for option in fields(kind):
                 if re.match(r"max_|.*_timeout$", option.name) and option.name != "retry_timeout":
                     self.assertIn(f"{getattr(kind, 'prefix', '')}{option.name}``", page)
+
+    def test_floors(self) -> None:
+        """The page of the architecture draws the floors that are tested."""
+        page = (DOCS / "architecture.rst").read_text(encoding="utf-8")
+        drawn = [(int(floor), set(re.findall(r"``([\w.]+)``", modules))) for floor, modules in FLOOR.findall(page)]
+        self.assertEqual(drawn, [(floor, {name or "twisted_gun" for name in names}) for floor, names in enumerate(FLOORS)])
+
+    def test_public_names(self) -> None:
+        """Each public name is defined in a module that the reference shows."""
+        pages = "".join(page.read_text(encoding="utf-8") for page in (DOCS / "api").glob("*.rst"))
+        shown = set(re.findall(r"automodule:: (twisted_gun\.[\w.]+)$", pages, re.MULTILINE))
+        shown |= {match.replace("/", ".") for match in re.findall(r"literalinclude:: \S*/(twisted_gun/\w+)\.py$", pages, re.MULTILINE)}
+        self.assertIn("twisted_gun.connection", shown)
+        for name in twisted_gun.__all__:
+            defined = {module for module in shown if name in getattr(importlib.import_module(module), "__all__", ())}
+            self.assertTrue(defined, name)
 
     def test_examples_are_shown(self) -> None:
         """Each example stands in the docs."""

@@ -254,11 +254,13 @@ class FetchTests(TestCase):
         self.assertEqual(self.server.asked, [])
 
     async def test_full(self) -> None:
-        """A device is written to, not replaced; a full one is 23."""
+        """A device is written to, not replaced, and closed; a full one is 23."""
         if not os.path.exists("/dev/full"):
             self.skipTest("there is no /dev/full")
         self.assertEqual(await self.get(output="/dev/full"), 23)
         self.assert_told("No space left on device")
+        self.assertEqual(await self.get(output="/dev/null"), 0)
+        self.assertEqual(self.flushWarnings(), [], "of files that were not closed")
 
     async def test_pipe_closed(self) -> None:
         """Output that nobody reads any more ends it without a word."""

@@ -400,7 +400,7 @@ class SubclassTests(LifeCase):
         """What `retry_fun` says is waited for as it is, whatever factor and maxDelay are."""
         options = gun.Options(retry_fun=lambda left, options: {"retries": left, "timeout": 7200.0})
         clock = MemoryGun().clock
-        factory = GunClientFactory(_Living(), options, Deadlines(clock), clock)
+        factory = GunClientFactory(cast(Any, _Living()), options, Deadlines(clock), clock)
         factory.factor, factory.maxDelay = 2.0, 3600
         for _ in range(3):
             factory.clientConnectionFailed(cast(Any, _Connector()), _refusal())

@@ -235,7 +235,7 @@ def _sink(path: str | None, stdout: BinaryIO) -> _Sink:
     try:
         # What is no file, such as a device or a named pipe, cannot be replaced by one.
         if os.path.exists(path) and not stat.S_ISREG(os.stat(path).st_mode):
-            return _Through(FileIO(path, "w"), path)
+            return _Opened(FileIO(path, "w"), path)
         return _Replaced(path)
     except OSError as error:
         raise Unwritable(path, error) from error
@@ -266,7 +266,20 @@ class _Through:
         """What is written stays."""
 
 
-class _Replaced(_Through):
+class _Opened(_Through):
+    """Writes to what was opened for it alone, and closes that."""
+
+    def keep(self) -> None:
+        try:
+            self._stream.close()
+        except OSError as error:
+            raise Unwritable(self._name, error) from error
+
+    def discard(self) -> None:
+        self._stream.close()
+
+
+class _Replaced(_Opened):
     """
     Writes beside the file, which is replaced when all is there: under its name there is never a part of an answer.
 
@@ -280,14 +293,14 @@ class _Replaced(_Through):
         super().__init__(FileIO(self._part, "x"), path)
 
     def keep(self) -> None:
+        super().keep()
         try:
-            self._stream.close()
             os.replace(self._part, self._path)
         except OSError as error:
             raise Unwritable(self._name, error) from error
 
     def discard(self) -> None:
-        self._stream.close()
+        super().discard()
         if os.path.exists(self._part):
             os.unlink(self._part)
 

@@ -68,7 +68,7 @@ class HttpOptions:
     `header_timeout` runs from the first byte of a response's head to its last, `response_timeout` from the end of the request to
     the first byte of the response, `idle_timeout` between two pieces of a response's content. The `max_` options bound what a
     peer may send; beyond them the connection fails with `LimitReached`. `max_cancelled_size` is how much of a cancelled
-    response is read for nothing before the connection is rather closed.
+    response's content, framing included, is read for nothing before the connection is rather closed.
     """
 
     prefix: ClassVar[str] = "http_opts."
@@ -190,10 +190,10 @@ class Options:
     `connect_timeout`, `domain_lookup_timeout` and `tls_handshake_timeout` bound one step each. `protocols` lists what may be spoken,
     best first: one over TCP; over TLS the list is offered by ALPN; None is "http" alone. `retry` is how many more attempts follow
     a failed one or a lost connection: the first at once, the others every `retry_timeout`. `retry_fun(retries, options)` decides
-    instead, before the first retry too, giving ``{"retries": left, "timeout": seconds}``; it is not asked where none are left. `max_waiting` is how many requests may wait for the connection to be up.
-    `transport` is "tcp" or "tls" ("ssl" is the same); None is "tls" on port 443 and "tcp" elsewhere. `endpoint` is any
-    `IStreamClientEndpoint` to dial instead of host and port. `supervise` is accepted for Gun's sake: there is no supervisor here.
-    `trace` logs what happens to the connection.
+    instead, before the first retry too, giving ``{"retries": left, "timeout": seconds}``; it is not asked where none are left.
+    `max_waiting` is how many requests may wait for the connection to be up. `transport` is "tcp" or "tls" ("ssl" is the same); None
+    is "tls" on port 443 and "tcp" elsewhere. `endpoint` is any `IStreamClientEndpoint` to dial instead of host and port.
+    `supervise` is accepted for Gun's sake: there is no supervisor here. `trace` logs what happens to the connection.
     """
 
     connect_timeout: float | None = 10.0

@@ -131,7 +131,7 @@ class DeadlineTests(SynchronousTestCase):
 
     def test_raising(self) -> None:
         """A callback that raises does not keep the others from firing."""
-        self.deadlines.set("a", 1, lambda: 1 / 0)  # type: ignore[arg-type]
+        self.deadlines.set("a", 1, lambda: 1 / 0)
         self.set("b", 1)
         self.set("c", 2)
         self.assertRaises(ZeroDivisionError, self.clock.advance, 1)
@@ -159,4 +159,4 @@ class DeadlineTests(SynchronousTestCase):
         """Over a reactor, time is the time since some fixed point, which nobody can set."""
         from twisted.internet import reactor
 
-        self.assertIs(Deadlines(reactor).now, time.monotonic)  # type: ignore[arg-type]
+        self.assertIs(Deadlines(reactor).now, time.monotonic)

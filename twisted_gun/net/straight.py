@@ -1,5 +1,5 @@
 """
-Writing straight to the socket, and how much waits in user space.
+Writing straight to the socket, how much waits in user space, and how much is read at once.
 
 Twisted queues what is written and sends it in the reactor's next turn: two calls of epoll_ctl and one turn for every small
 message. When nothing is queued the bytes may go to the kernel at once, which is worth 25 to 50 % on small requests. Twisted

@@ -54,7 +54,7 @@ class UnbufferedTls(TLSMemoryBIOProtocol):
             super().dataReceived(bytes)  # type: ignore[no-untyped-call]
             return
         self._tlsConnection.bio_write(bytes)
-        pieces, problem = _read_records(self._tlsConnection, records)
+        pieces, problem = _read_records(self._tlsConnection, records, min(len(bytes), _LARGEST_RECORD))
         if pieces:
             self.wrappedProtocol.dataReceived(pieces[0] if len(pieces) == 1 else b"".join(pieces))
         if problem is not None and not self._lostTLSConnection:
@@ -135,12 +135,20 @@ class UnbufferedTlsFactory(TLSMemoryBIOFactory):
         """
 
 
-def _read_records(connection: SSL.Connection, count: int) -> tuple[list[bytes], SSL.Error | None]:
-    """The application data in `count` records, and what OpenSSL met instead of any more of it."""
+def _read_records(connection: SSL.Connection, count: int, size: int) -> tuple[list[bytes], SSL.Error | None]:
+    """
+    The application data in `count` records, and what OpenSSL met instead of any more of it.
+
+    `size` is what is asked for at first, in bytes: OpenSSL's Python binding allocates it each time, so a small answer wants a
+    small one. What a record holds beyond it is `pending`.
+    """
     pieces: list[bytes] = []
     try:
         for _ in range(count):
-            pieces.append(connection.recv(_LARGEST_RECORD))
+            pieces.append(connection.recv(size))
+            left = connection.pending()
+            if left:
+                pieces.append(connection.recv(left))
     except SSL.Error as problem:
         return pieces, problem.with_traceback(None)  # which holds this frame, and so the connection
     return pieces, None

@@ -13,7 +13,7 @@ from twisted_gun.errors import GunError, LimitReached, ProtocolViolation
 from twisted_gun.events import Headers
 from twisted_gun.options import HttpOptions
 from twisted_gun.wire.core import Reader
-from twisted_gun.wire.response import check_line_ends, fields
+from twisted_gun.wire.response import fields, lines_until
 
 __all__ = ["ByLength", "Chunked", "Content", "UntilClose"]
 
@@ -128,9 +128,8 @@ class Chunked:
 
     def _read_size(self, reader: Reader) -> bool:
         most = self._options.max_chunk_extension_size
-        line = reader.until(b"\r\n", _DIGITS + most + 2, "max_chunk_extension_size", most)
+        line = lines_until(reader, b"\r\n", _DIGITS + most + 2, "max_chunk_extension_size", most)
         if line is None:
-            check_line_ends(reader.peek(len(reader)))
             return False
         match = _CHUNK_SIZE.fullmatch(line)
         if match is None:
@@ -147,9 +146,8 @@ class Chunked:
             reader.take(2)
             self.done = True
             return True
-        block = reader.until(b"\r\n\r\n", options.max_trailer_block_size, "max_trailer_block_size")
+        block = lines_until(reader, b"\r\n\r\n", options.max_trailer_block_size, "max_trailer_block_size")
         if block is None:
-            check_line_ends(reader.peek(len(reader)))
             return False
         self.trailers = fields(block, options.max_trailer_count, "max_trailer_count")
         self.done = True

@@ -276,9 +276,7 @@ class Http1:
         if not self._exchanges:
             return self._refuse_unsolicited(steps)
         try:
-            if len(reader) > options.max_status_line_size:
-                self._check_status_line()
-            block = reader.until(b"\r\n\r\n", options.max_header_block_size, "max_header_block_size")
+            block = self._take_head()
             if block is None:
                 return self._await_head(now)
             head = parse_head(block, options)
@@ -317,10 +315,17 @@ class Http1:
         if self._options.header_timeout is not None:
             self._deadlines.setdefault("headers", now + self._options.header_timeout)
 
-    def _check_status_line(self) -> None:
-        most = self._options.max_status_line_size
-        if self._checked <= most + 2:  # else it was seen to end
-            check_status_line_size(self._reader.peek(most + 2), most)
+    def _take_head(self) -> bytes | None:
+        """The whole head, if it is there; what is wrong with its beginning is met before a limit behind it, however it is cut."""
+        reader, options = self._reader, self._options
+        most = options.max_status_line_size
+        if len(reader) > most and self._checked <= most + 2:  # else the status line was seen to end
+            check_status_line_size(reader.peek(most + 2), most)
+        try:
+            return reader.until(b"\r\n\r\n", options.max_header_block_size, "max_header_block_size")
+        except LimitReached:
+            check_partial_head(reader.peek(options.max_header_block_size), True)
+            raise
 
     def _take_interim(self, exchange: Exchange, head: Head, size: int, steps: Steps) -> bool:
         if head.status == 101:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from twisted_gun.errors import LimitReached, ProtocolViolation
 from twisted_gun.events import Headers
 from twisted_gun.options import HttpOptions
+from twisted_gun.wire.core import Reader
 
 __all__ = [
     "Framing",
@@ -22,6 +23,7 @@ __all__ = [
     "check_line_ends",
     "check_status_line_size",
     "framing_of",
+    "lines_until",
     "ends_connection",
     "fields",
     "parse_head",
@@ -63,7 +65,7 @@ def parse_head(block: bytes, options: HttpOptions) -> Head:
     """The head in `block`, which ends with the empty line."""
     first, _, rest = block.partition(b"\r\n")
     if len(first) > options.max_status_line_size:
-        raise LimitReached("max_status_line_size", options.max_status_line_size)
+        check_status_line_size(block[: options.max_status_line_size + 2], options.max_status_line_size)
     minor, status, reason = _status_line(first)
     return Head(minor, status, reason, fields(rest, options.max_header_count, "max_header_count"))
 
@@ -81,6 +83,7 @@ def fields(block: bytes, limit: int, limit_name: str) -> Headers:
     lines = block.split(b"\r\n")
     del lines[-2:]
     if len(lines) > limit:
+        check_line_ends(block)
         raise LimitReached(limit_name, limit)
     if b"\n " in block or b"\n\t" in block or block[:1] in (b" ", b"\t"):
         return _folded_fields(lines)
@@ -145,6 +148,18 @@ def check_line_ends(part: bytes) -> None:
     """Refuse the beginning of a chunk's line or of a trailer block that has a line end of another kind."""
     if _BARE_LINE_FEED.search(part):
         raise ProtocolViolation("a line ends with LF alone; HTTP/1.1 lines end with CRLF (RFC 9112 section 2.2)")
+
+
+def lines_until(reader: Reader, mark: bytes, most: int, name: str, limit: int | None = None) -> bytes | None:
+    """As `Reader.until`; a line end of another kind is met before the limit behind it, however the bytes are cut."""
+    try:
+        block = reader.until(mark, most, name, limit)
+    except LimitReached:
+        check_line_ends(reader.peek(most))
+        raise
+    if block is None:
+        check_line_ends(reader.peek(len(reader)))
+    return block
 
 
 def framing_of(head: Head, method: bytes) -> Framing:
