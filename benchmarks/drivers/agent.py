@@ -30,7 +30,7 @@ async def agent(reactor: Any, job: Job) -> Measurement:
     async def big() -> None:
         response = await client.agent.request(b"GET", url)
         done: Deferred[Download] = Deferred()
-        response.deliverBody(_Counting(done))  # type: ignore[no-untyped-call]
+        response.deliverBody(_Counting(done))
         (await done).check(response.code)
 
     return await client.measure(big if job.scenario.download else small)
@@ -59,10 +59,10 @@ class _Pooled:
 
     def __init__(self, reactor: Any, job: Job) -> None:
         self._job = job
-        self._pool = HTTPConnectionPool(reactor, persistent=True)  # type: ignore[no-untyped-call]
+        self._pool = HTTPConnectionPool(reactor, persistent=True)
         self._pool.maxPersistentPerHost = job.scenario.connections
-        trust = trustRootFromCertificates([Certificate.loadPEM(Path(job.ca).read_bytes())])  # type: ignore[no-untyped-call]
-        self.agent = Agent(reactor, contextFactory=BrowserLikePolicyForHTTPS(trust), pool=self._pool)  # type: ignore[no-untyped-call]
+        trust = trustRootFromCertificates([Certificate.loadPEM(Path(job.ca).read_bytes())])
+        self.agent = Agent(reactor, contextFactory=BrowserLikePolicyForHTTPS(trust), pool=self._pool)
 
     async def measure(self, once: Callable[[], Awaitable[None]]) -> Measurement:
         """Measure ``once()`` in as many coroutines as there are connections."""
@@ -78,7 +78,7 @@ class _Pooled:
         try:
             return await measure(self._job, repeat)
         finally:
-            await self._pool.closeCachedConnections()  # type: ignore[no-untyped-call]
+            await self._pool.closeCachedConnections()
 
 
 class _Counting(Protocol):
@@ -92,7 +92,7 @@ class _Counting(Protocol):
         self._download.add(data)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        if reason.check(ResponseDone):  # type: ignore[no-untyped-call]
+        if reason.check(ResponseDone):
             self._done.callback(self._download)
         else:
             self._done.errback(reason)

@@ -131,7 +131,7 @@ class DeadlineTests(SynchronousTestCase):
 
     def test_raising(self) -> None:
         """A callback that raises does not keep the others from firing."""
-        self.deadlines.set("a", 1, lambda: 1 / 0)
+        self.deadlines.set("a", 1, lambda: 1 / 0)  # type: ignore[arg-type]
         self.set("b", 1)
         self.set("c", 2)
         self.assertRaises(ZeroDivisionError, self.clock.advance, 1)
