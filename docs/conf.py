@@ -22,6 +22,7 @@ default_role = "code"
 autodoc_default_options = {"members": True, "member-order": "bysource", "show-inheritance": True}
 autodoc_typehints = "signature"
 autodoc_preserve_defaults = True
+autodoc_type_aliases = {"HeadersLike": "HeadersLike"}
 
 html_theme = "furo"
 html_title = f"twisted_gun {release}"

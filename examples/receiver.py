@@ -11,7 +11,7 @@ import twisted_gun as gun
 
 
 class Download(gun.Receiver):
-    """Told everything about a connection and the one stream on it; `done` fires with the size of what came."""
+    """Told of a connection and the one stream on it; `done` fires with the size of what came."""
 
     def __init__(self, path: str) -> None:
         self.path = path

@@ -39,7 +39,7 @@ from twisted_gun.net.timer import Deadlines
 from twisted_gun.net.tls import ConnectionCreator, TlsEndpoint, connection_creator
 from twisted_gun.net.trace import Traced
 from twisted_gun.options import HttpOptions, Options, make_options
-from twisted_gun.receivers import as_receiver
+from twisted_gun.receivers import as_receiver, check_timeout
 from twisted_gun.request import FOLLOWS, RequestOptions, make_request, request_options
 from twisted_gun.stream import CORE, PENDING, TRANSPORT, Stream
 from twisted_gun.wire.core import Core, Request
@@ -175,6 +175,8 @@ class Connection:
 
         Fails with `TimedOut` after `timeout` seconds (the connection goes on trying), or with why the connection ended.
         """
+        if timeout is not None:
+            check_timeout(timeout)
         if self._hop is not None and self._hop.running:
             return succeed(self._hop.core.name)
         if self._factory.state == "terminated":
@@ -189,7 +191,7 @@ class Connection:
         """Fires once, when no more will come: with why, or with None where `close` or `shutdown` ended it."""
         if self._factory.state == "terminated":
             return succeed(self._end)
-        waiter: Deferred[GunError | None] = Deferred(self._end_waiters.remove)
+        waiter: Deferred[GunError | None] = Deferred(self._forget_end)
         self._end_waiters.append(waiter)
         return waiter
 
@@ -406,10 +408,8 @@ class Connection:
         self._waking = True
         fired = bool(woken)
         while woken:
-            stream, deferred, result = woken.popleft()
-            if deferred.called:
-                stream._put_back(result)
-            elif isinstance(result, GunError):
+            _, deferred, result = woken.popleft()
+            if isinstance(result, GunError):
                 deferred.errback(result)
             else:
                 deferred.callback(result)
@@ -473,7 +473,8 @@ class Connection:
         waiters, self._up_waiters = self._up_waiters, []
         for waiter in waiters:
             self._deadlines.clear((waiter, "up"))
-            waiter.callback(hop.core.name)
+            if not waiter.called:  # cancelled by what waited before it
+                waiter.callback(hop.core.name)
         self.accepting(hop)
 
     def went_down(self, hop: Hop, reason: GunError | None) -> None:
@@ -501,9 +502,11 @@ class Connection:
         if reason is not None:
             self._tell_owner(Error(connection=self, stream=None, reason=reason))
         for up in up_waiters:
-            up.errback(reason or ShuttingDown("the connection was closed before it was up"))
+            if not up.called:
+                up.errback(reason or ShuttingDown("the connection was closed before it was up"))
         for waiter in end_waiters:
-            waiter.callback(reason)
+            if not waiter.called:
+                waiter.callback(reason)
 
     # Telling.
 
@@ -543,8 +546,13 @@ class Connection:
         self.turn_over()
 
     def _forget_up(self, waiter: Deferred[str]) -> None:
-        self._up_waiters.remove(waiter)
+        if waiter in self._up_waiters:
+            self._up_waiters.remove(waiter)
         self._deadlines.clear((waiter, "up"))
+
+    def _forget_end(self, waiter: Deferred[GunError | None]) -> None:
+        if waiter in self._end_waiters:
+            self._end_waiters.remove(waiter)
 
     def _up_timed_out(self, waiter: Deferred[str], seconds: float) -> None:
         self._up_waiters.remove(waiter)

@@ -7,6 +7,7 @@ clock: how the peer is held back, the time watched and a Deferred fired is left 
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -18,7 +19,7 @@ from twisted_gun.errors import BadState, GunError, OptionError, TimedOut, Upgrad
 from twisted_gun.events import Data, Down, Error, Event, Headers, Inform, Notify, Response, Trailers, Up, Upgrade
 from twisted_gun.interfaces import IReceiver
 
-__all__ = ["Mailbox", "Receiver", "as_receiver"]
+__all__ = ["Mailbox", "Receiver", "as_receiver", "check_timeout"]
 
 _METHODS = tuple(IReceiver.names())
 
@@ -84,6 +85,12 @@ def as_receiver(option: str, receiver: Any) -> Any:
     raise OptionError(option, "an IReceiver, a callable, or None", receiver)
 
 
+def check_timeout(timeout: float) -> None:
+    """Raises `OptionError` unless `timeout` can be waited for, before anything waits."""
+    if not (isinstance(timeout, (int, float)) and 0 <= timeout < math.inf):
+        raise OptionError("timeout", "seconds, a number >= 0, or None for no limit", timeout)
+
+
 #: Unread events of about this many bytes make the mailbox hold the peer back, and half as many let it go on.
 _FULL = 64 * 1024
 #: What an event takes besides its data.
@@ -123,7 +130,11 @@ class Mailbox:
         raise NotImplementedError
 
     def _wake(self, deferred: Deferred[Any], result: object) -> None:
-        """Fire `deferred` at the end of the turn, or `_put_back` the result if it is cancelled before."""
+        """Fire `deferred` at the end of the turn."""
+        raise NotImplementedError
+
+    def _unwake(self, deferred: Deferred[Any]) -> object:
+        """Do not fire `deferred`, which was cancelled in the turn that woke it; what it was to get."""
         raise NotImplementedError
 
     # Being told.
@@ -151,7 +162,7 @@ class Mailbox:
                 self._finish(reason)
 
     def _put_back(self, result: Any) -> None:
-        """What a Deferred was to get that was cancelled in the same turn."""
+        """What a Deferred was to get that was cancelled."""
         if isinstance(result, bytes):
             result = Data(stream=self, fin=True, data=result)  # type: ignore[arg-type]
         if not isinstance(result, GunError):
@@ -173,6 +184,8 @@ class Mailbox:
     # Awaiting.
 
     def _await(self, want: _Want, timeout: float | None) -> Deferred[Any]:
+        if timeout is not None:
+            check_timeout(timeout)
         if self._deferred is not None:
             raise BadState("this stream is being awaited already; one await at a time")
         self._want = want
@@ -295,6 +308,8 @@ class Mailbox:
             self._seconds = None
             self._watch(None)
             self._put_back_parts()
+        else:  # at once, for whatever is awaited next in this turn
+            self._put_back(self._unwake(deferred))
 
     def _put_back_parts(self) -> None:
         """What await_body has taken and will not give is for whatever is awaited next."""

@@ -310,6 +310,12 @@ class Stream(Mailbox):
     def _wake(self, deferred: Deferred[Any], result: object) -> None:
         self.connection._woken.append((self, deferred, result))
 
+    def _unwake(self, deferred: Deferred[Any]) -> object:
+        woken = self.connection._woken
+        entry = next(entry for entry in woken if entry[1] is deferred)
+        woken.remove(entry)
+        return entry[2]
+
 
 class _Chunks:
     """The pieces of a stream's content. No generator: nobody would close it where Twisted runs the coroutine."""

@@ -42,6 +42,10 @@ from twisted_gun.wire.steps import (
 __all__ = ["Above", "Hop", "HopOptions"]
 
 
+#: What may be written in the midst of a turn, in bytes, before those who send are paused; as much as Twisted's transports take.
+_MOST_QUEUED = 64 * 1024
+
+
 class Above(Interface):
     """What stands above a hop, and is told."""
 
@@ -121,6 +125,8 @@ class Hop(Protocol):
         self._reason: GunError | None = None  # why we closed it
         self._written = self._taken = 0  # bytes given to the transport; and what of it was gone when last looked
         self._sending_paused = False
+        self._queued = 0  # bytes that were written in the midst of this turn
+        self._holding = False  # whether those who send are paused because of that
         self.running = False  # between the start of the core and the end of the connection
         self._closing = self._lost = self._producing = False
 
@@ -178,6 +184,7 @@ class Hop(Protocol):
         queue = self._queue
         queue.extend(steps)
         if self._performing:
+            self._hold_senders(steps)
             return
         self._performing = True
         try:
@@ -278,6 +285,26 @@ class Hop(Protocol):
             data = out[0] if len(out) == 1 else b"".join(out)
             self._written += len(data)
             self._write(data)
+        self._queued = 0
+        if self._holding:
+            self._holding = False
+            if not self._sending_paused:
+                self._above.upload_paused(None, False)
+
+    def _hold_senders(self, steps: Steps) -> None:
+        """
+        Pause those who send in the midst of a turn, whose writes wait for its end.
+
+        A producer may write until it is paused: the transport, which would do that, has not seen any of it yet.
+        """
+        for step in steps:
+            if type(step) is PauseUpload:
+                self._pause_upload(step)
+            elif type(step) is Write:
+                self._queued += len(step.data)
+        if self._queued > _MOST_QUEUED and not self._holding:
+            self._holding = True
+            self._above.upload_paused(None, True)
 
     # The core's life.
 
@@ -330,7 +357,8 @@ class Hop(Protocol):
     def resumeProducing(self) -> None:
         self._sending_paused = False
         self._deadlines.clear((self, "write"))
-        self._above.upload_paused(None, False)
+        if not self._holding:
+            self._above.upload_paused(None, False)
 
     def stopProducing(self) -> None:
         """The transport is lost; `connectionLost` says the rest."""
