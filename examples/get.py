@@ -1,7 +1,7 @@
 """Fetch a URL and print what came: ``python examples/get.py URL``."""
 
 import sys
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from twisted.internet import task
 from twisted.internet.interfaces import IReactorTime
@@ -12,7 +12,7 @@ import twisted_gun as gun
 async def main(reactor: IReactorTime, url: str) -> None:
     conn = gun.open_url(url, reactor=reactor)
     protocol = await conn.await_up()
-    stream = conn.get(urlsplit(url).path or "/", headers={"accept": "*/*"})
+    stream = conn.get(urlunsplit(("", "", *urlsplit(url)[2:4], "")) or "/", headers={"accept": "*/*"})
     response = await stream.await_response()
     body = await stream.await_body()
     print(f"{protocol}: status {response.status}, {len(body)} bytes")

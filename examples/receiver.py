@@ -1,7 +1,7 @@
 """Fetch a URL with callbacks instead of awaiting: ``python examples/receiver.py URL``."""
 
 import sys
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from twisted.internet import task
 from twisted.internet.defer import Deferred
@@ -41,7 +41,7 @@ class Download(gun.Receiver):
 
 
 async def main(reactor: IReactorTime, url: str) -> None:
-    download = Download(urlsplit(url).path or "/")
+    download = Download(urlunsplit(("", "", *urlsplit(url)[2:4], "")) or "/")
     conn = gun.open_url(url, reactor=reactor, owner=download, reply_to=download, retry=0)
     print(f"{await download.done} bytes")
     await conn.shutdown()

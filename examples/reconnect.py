@@ -1,7 +1,7 @@
 """Let the server close the connection and see it come back: ``python examples/reconnect.py URL``."""
 
 import sys
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from twisted.internet import task
 from twisted.internet.defer import Deferred
@@ -26,7 +26,7 @@ class Watcher(gun.Receiver):
 
 
 async def main(reactor: IReactorTime, url: str) -> None:
-    path = urlsplit(url).path or "/"
+    path = urlunsplit(("", "", *urlsplit(url)[2:4], "")) or "/"
     watcher = Watcher()
     conn = gun.open_url(url, reactor=reactor, owner=watcher, retry_fun=gun.backoff())
     await conn.await_up()

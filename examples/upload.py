@@ -2,7 +2,7 @@
 
 import os
 import sys
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from twisted.internet import task
 from twisted.internet.interfaces import IReactorTime
@@ -14,7 +14,7 @@ import twisted_gun as gun
 async def main(reactor: IReactorTime, url: str, path: str) -> None:
     conn = gun.open_url(url, reactor=reactor)
     await conn.await_up()
-    size, target = os.path.getsize(path), urlsplit(url).path or "/"
+    size, target = os.path.getsize(path), urlunsplit(("", "", *urlsplit(url)[2:4], "")) or "/"
     stream = conn.headers("POST", target, headers={"content-length": str(size)})
     with open(path, "rb") as file:
         await FileSender().beginFileTransfer(file, stream)

@@ -111,6 +111,40 @@ class AttemptTests(LifeCase):
         self.assert_nothing_left(world)
 
 
+class EndpointTests(LifeCase):
+    """An endpoint that neither connects nor fails."""
+
+    def hanging(self, retry: int) -> MemoryGun:
+        world = MemoryGun(connect_timeout=2.0, retry=retry)
+        world.endpoint.hang()
+        return world
+
+    def test_connect_timeout(self) -> None:
+        """It is given up after connect_timeout, which counts as a failed attempt."""
+        for seconds, attempts in ((1.999, 1), (2.0, 2), (2.001, 2)):
+            world = self.hanging(retry=1)
+            world.advance(seconds)
+            world.pump()
+            self.assertEqual(world.endpoint.attempts, attempts)
+            world.connection.close()
+            world.pump()
+            self.assertEqual(world.clock.getDelayedCalls(), [])
+
+    def test_reason(self) -> None:
+        """The connection ends with what happened."""
+        world = self.hanging(retry=0)
+        world.advance(2)
+        reason: Any = self.successResultOf(world.connection.when_terminated())
+        self.assertEqual((reason.stage, reason.seconds), ("connect", 2.0))
+
+    def test_connected_in_time(self) -> None:
+        """A connection that was made in time is not given up."""
+        world = MemoryGun(connect_timeout=2.0)
+        world.pump()
+        world.advance(10)
+        self.assertEqual(world.owner.names(), ["gun_up"])
+
+
 class EndTests(LifeCase):
     """What happens when there were attempts enough."""
 

@@ -30,7 +30,7 @@ from twisted_gun.errors import (
     TimedOut,
 )
 from twisted_gun.events import Data, Down, Error, StreamEvent, Up, Upgrade
-from twisted_gun.headers import HeadersLike, authority, check_host, check_method
+from twisted_gun.headers import HeadersLike, authority, check_host, check_method, check_transform
 from twisted_gun.info import ConnectionInfo, Origin, tls_info
 from twisted_gun.net.dial import EndpointConnector, endpoint_for
 from twisted_gun.net.factory import GunClientFactory
@@ -95,9 +95,11 @@ def open_unix(
 
 def open_url(url: str, **arguments: Any) -> Connection:
     """A connection to the origin of an http or https `url`, whose path is not looked at; otherwise as `open`."""
+    if not isinstance(url, (str, bytes)):
+        raise InvalidRequest(f"url: expected str or bytes, not {type(url).__name__}")
     try:
         parts = urlsplit(url.decode("ascii", "replace") if isinstance(url, bytes) else url)
-        port = parts.port
+        port = _PORTS.get(parts.scheme, 0) if parts.port is None else parts.port
     except ValueError as error:
         raise InvalidRequest(f"url: {error}") from error
     if parts.scheme not in _PORTS or not parts.hostname:
@@ -105,7 +107,7 @@ def open_url(url: str, **arguments: Any) -> Connection:
     if parts.username is not None:
         raise InvalidRequest("url: send credentials in an authorization header; they are not taken from the URL")
     transport = "tls" if parts.scheme == "https" else "tcp"
-    return open(parts.hostname, port or _PORTS[parts.scheme], **{"transport": transport, **arguments})
+    return open(parts.hostname, port, **{"transport": transport, **arguments})
 
 
 def _start(origin: Origin, path: str | None, owner: Any, reply_to: Any, reactor: Any, options: Options) -> Connection:
@@ -310,10 +312,14 @@ class Connection:
         request, producer = make_request(method, path, headers, body, self.origin.authority, chosen)
         if request.body is None and request.length is None and self._http.version == "HTTP/1.0":
             raise InvalidRequest("HTTP/1.0 cannot end content of unknown length: give content-length")
+        if self._http.transform_header_name is not None:
+            check_transform(self._http.transform_header_name, request.headers)
         self._check_open()
         stream = Stream(self, method, chosen.reply_to)
         if request.body is None:
             stream._carry_body(producer, request.length)
+        elif request.length == 0:
+            stream._left = 0  # so that the end of this content may be said, as that of any other
         self._live[stream] = None
         self._send(stream, request)
         return stream
@@ -322,7 +328,7 @@ class Connection:
         if self._factory.ending:
             raise ShuttingDown("the connection is shutting down or closed: it takes no new requests")
         if self._factory.state == "terminated":
-            raise BadState(f"the connection has ended, open a new one: {self._end}")
+            raise BadState(f"the connection has ended, open a new one: {self._end or 'it was closed'}")
 
     # Sending.
 

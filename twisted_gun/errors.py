@@ -49,8 +49,9 @@ class OptionError(GunError, ValueError):
     `option` is its dotted name, as in ``http_opts.keepalive``.
     """
 
-    def __init__(self, option: str, expected: str, value: object) -> None:
-        super().__init__(f"{option}: expected {expected}, not {value!r}")
+    def __init__(self, option: str, expected: str, *value: object) -> None:
+        # A value is shown only where it is known that it cannot be a secret.
+        super().__init__(f"{option}: expected {expected}" + "".join(f", not {shown!r}" for shown in value))
         self.option = option
 
 
@@ -156,7 +157,7 @@ class LimitReached(ConnectionFailed):
     """The peer went beyond a limit of ours: `name` is the option that holds it, `limit` its value."""
 
     def __init__(self, name: str, limit: float) -> None:
-        super().__init__(f"limit reached: the peer went beyond {name} = {limit}; raise that option if you trust the peer")
+        super().__init__(f"limit reached: beyond {name} = {limit}; raise that option if you trust the peer")
         self.name = name
         self.limit = limit
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Union
 
@@ -24,6 +24,8 @@ __all__ = [
     "check_host",
     "check_method",
     "check_target",
+    "check_transform",
+    "check_authority",
     "content_length",
     "is_address",
     "normalise",
@@ -40,6 +42,8 @@ _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _NOT_IN_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _TARGET = re.compile(rb"(?:/|\*\Z|[A-Za-z][A-Za-z0-9+.-]*://)[\x21-\x7e]*")
 _HOST_NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?\.?")
+# RFC 3986 section 3.2.2, without the percent-encoding that no two servers read alike.
+_AUTHORITY = re.compile(rb"(?:\[[0-9A-Za-z:.]+\]|[A-Za-z0-9\-._~!$&'()*+,;=]*)(?::[0-9]*)?")
 _LARGEST = 2**63 - 1
 
 
@@ -82,7 +86,7 @@ def _bytes(what: str, value: object) -> bytes:
         try:
             return value.encode("utf-8", "surrogateescape")
         except UnicodeEncodeError as error:
-            raise InvalidRequest(f"{what}: {value!r} is no text that can be encoded") from error
+            raise InvalidRequest(f"{what}: it holds a lone surrogate, which cannot be encoded") from error
     raise InvalidRequest(f"{what}: expected str or bytes, not {type(value).__name__}")
 
 
@@ -116,6 +120,14 @@ def _checked_method(name: bytes) -> bytes:
     if name.upper() == b"CONNECT":
         raise InvalidRequest("method: CONNECT makes a tunnel and is not an ordinary request")
     return name
+
+
+def check_transform(transform: Callable[[bytes], bytes], headers: Headers) -> None:
+    """Raises `InvalidRequest` where `transform` makes something of a name of `headers`, or of one of ours, that cannot be sent."""
+    for name in (b"host", b"content-length", b"transfer-encoding", *(name for name, _ in headers)):
+        made = transform(name)
+        if not isinstance(made, bytes) or not _TOKEN.fullmatch(made):
+            raise InvalidRequest(f"transform_header_name: expected a token as bytes for {name!r}, not {made!r}")
 
 
 def check_target(path: Text, method: bytes = b"OPTIONS") -> bytes:
@@ -173,7 +185,14 @@ def check_host(host: object) -> str:
     ascii_name = _HOST_NAME.fullmatch(name) and all(label and len(label) <= 63 for label in labels)
     if name and len(name) <= 253 and (ascii_name or (not name.isascii() and name.isprintable() and not set(" %/:@?#[]\\") & set(name))):
         return name
-    raise InvalidRequest(f"host: expected a host name or an IP address, not {host!r}")
+    raise InvalidRequest(f"host: expected a host name or an IP address, not {name.rpartition('@')[2]!r}")
+
+
+def check_authority(value: bytes) -> bytes:
+    """`value` of a Host field of the caller's (RFC 9110 section 7.2): a host, and a port or none."""
+    if not _AUTHORITY.fullmatch(value):
+        raise InvalidRequest(f"header host: expected a host name or an address, and a port or none, not {value!r}")
+    return value
 
 
 def is_address(host: str) -> bool:

@@ -254,9 +254,9 @@ def make_options(options: Options | None, keywords: Mapping[str, Any], port: int
     changes = _without_alias(options, keywords, port)
     for name, value in changes.items():
         if name in _NOT_YET:
-            raise OptionError(name, "to be left out: this version does not have it yet", value)
+            raise OptionError(name, "to be left out: this version does not have it yet")
         if name not in known:
-            raise OptionError(name, f"one of the options {', '.join(sorted(known))}", value)
+            raise OptionError(name, f"one of the options {', '.join(sorted(known))}")
     return replace(options or Options(), **changes)
 
 

@@ -14,7 +14,7 @@ from twisted.web.iweb import UNKNOWN_LENGTH
 
 from twisted_gun.errors import InvalidRequest, OptionError
 from twisted_gun.events import Headers
-from twisted_gun.headers import HeadersLike, Text, check_target, content_length, normalise, take
+from twisted_gun.headers import HeadersLike, Text, check_authority, check_target, content_length, normalise, take
 from twisted_gun.receivers import as_receiver
 from twisted_gun.wire.core import Request
 
@@ -39,7 +39,7 @@ def request_options(given: Mapping[str, Any], defaults: RequestOptions) -> Reque
     """The options of one request; raises `OptionError`."""
     for name in given:
         if name not in ("reply_to", "flow", "invalid_request_headers"):
-            raise OptionError(name, "one of the request options reply_to, flow, invalid_request_headers", given[name])
+            raise OptionError(name, "one of the request options reply_to, flow, invalid_request_headers")
     reply_to = as_receiver("reply_to", given["reply_to"]) if "reply_to" in given else defaults.reply_to
     flow = given.get("flow", defaults.flow)
     if flow is not None and (type(flow) is not int or flow < 1):
@@ -68,7 +68,7 @@ def make_request(
     request = Request(
         method=method,
         target=target,
-        authority=given.get(b"host", authority),
+        authority=check_authority(given[b"host"]) if b"host" in given else authority,
         headers=fields,
         body=whole,
         length=length,
@@ -88,7 +88,7 @@ def _body(body: Any, fields: Headers, length: int | None) -> tuple[bytes | None,
         return None, None, length
     if body is None:
         follows = length or (length is None and any(name == b"content-type" for name, _ in fields))
-        return (None, None, length) if follows else (b"", None, None)
+        return (None, None, length) if follows else (b"", None, length)
     if hasattr(body, "startProducing"):
         return None, body, _producer_length(body)
     return content(body), None, None

@@ -19,7 +19,7 @@ from twisted.internet.protocol import ReconnectingClientFactory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from twisted_gun.errors import ConnectFailed, GunError, ShuttingDown
+from twisted_gun.errors import ConnectFailed, GunError, ShuttingDown, TimedOut
 from twisted_gun.net.dial import connect_failure
 from twisted_gun.net.hop import Hop
 from twisted_gun.net.timer import Deadlines
@@ -76,6 +76,7 @@ class GunClientFactory(ReconnectingClientFactory):
         self._living = living
         self._options = options
         self._deadlines = deadlines
+        self._timed_out: TimedOut | None = None
         self._immediate: deque[float] = deque(maxlen=_MOST_IMMEDIATE_RETRIES)
         self._ending: GunError | None = None  # why nothing is dialled any more
 
@@ -124,8 +125,13 @@ class GunClientFactory(ReconnectingClientFactory):
     def startedConnecting(self, connector: IConnector) -> None:
         self.connector = connector
         self.state = "connecting"
+        limit = self._options.connect_timeout
+        if self._options.endpoint is not None and limit is not None:
+            # Our own endpoints keep their limits; of somebody else's nothing is known.
+            self._deadlines.set((self, "connect"), limit, lambda: self._connect_timed_out(connector, limit))
 
     def buildProtocol(self, addr: IAddress | None) -> Hop | None:
+        self._deadlines.clear((self, "connect"))
         if self._ending is not None:
             return None
         self.hop = self._living.make_hop()
@@ -134,9 +140,15 @@ class GunClientFactory(ReconnectingClientFactory):
 
     def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
         self.hop = None
+        self._deadlines.clear((self, "connect"))
         if self._ending is None:
-            self.last_failure = connect_failure(self._living.destination, reason)
+            self.last_failure = self._timed_out or connect_failure(self._living.destination, reason)
+        self._timed_out = None
         self._next(connector)
+
+    def _connect_timed_out(self, connector: IConnector, seconds: float) -> None:
+        self._timed_out = TimedOut("connect", seconds, f"the endpoint did not connect within connect_timeout = {seconds} seconds")
+        connector.stopConnecting()
 
     def clientConnectionLost(self, connector: IConnector, unused_reason: Failure) -> None:
         # The hop has said why.
@@ -218,10 +230,10 @@ class GunClientFactory(ReconnectingClientFactory):
 
     def _give_up(self) -> None:
         failure = self.last_failure
-        if isinstance(failure, GunError) and self.maxRetries == 0:
-            self._terminate(failure)
+        if self.maxRetries == 0:
+            self._terminate(failure)  # None where the connection ended in good order: Gun's exit `normal`
             return
-        error = ConnectFailed(f"gave up after {self.retries} retries; the last attempt failed: {failure or 'it was closed'}", failure)
+        error = ConnectFailed(f"gave up after {self.retries} retries; the last attempt failed: {failure}", failure)
         error.__cause__ = failure
         self._terminate(error)
 

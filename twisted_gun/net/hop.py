@@ -420,6 +420,6 @@ def why_lost(failure: Failure) -> tuple[GunError, bool]:
         return ConnectionFailed("the peer closed the connection"), True
     if failure.check(ConnectionAborted):
         return ConnectionFailed("the connection was aborted"), False
-    error = ConnectionFailed(f"the connection was lost: {value}")
+    error = ConnectionFailed(f"the connection was lost: {str(value).rstrip('.')}")
     error.__cause__ = value
     return error, False
