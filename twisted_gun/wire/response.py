@@ -64,8 +64,6 @@ class Framing(NamedTuple):
 def parse_head(block: bytes, options: HttpOptions) -> Head:
     """The head in `block`, which ends with the empty line."""
     first, _, rest = block.partition(b"\r\n")
-    if len(first) > options.max_status_line_size:
-        check_status_line_size(block[: options.max_status_line_size + 2], options.max_status_line_size)
     minor, status, reason = _status_line(first)
     return Head(minor, status, reason, fields(rest, options.max_header_count, "max_header_count"))
 

@@ -1,0 +1,43 @@
+"""The option `trace`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.logger import Logger, formatEvent
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.stage import OK, feed
+from twisted_gun.net.trace import Traced
+from twisted_gun.testing import MemoryGun
+
+
+class TraceTests(SynchronousTestCase):
+    """What is logged, and that nothing else changes."""
+
+    def lines(self, **options: Any) -> list[str]:
+        """What is logged of a connection with one request, which its peer then ends."""
+        logged: list[Any] = []
+        self.patch(Traced, "log", Logger(observer=logged.append))
+        world = MemoryGun(**options)
+        world.pump()
+        body = world.connection.get("/", {"authorization": "secret"}).await_body()
+        world.pump()
+        feed(world, b"HTTP/1.1 200 OK\r\nset-cookie: secret\r\ncontent-length: 2\r\n\r\n" + OK[-2:])
+        self.assertEqual(self.successResultOf(body), OK[-2:])
+        world.peer.close()
+        world.pump()
+        return [formatEvent(event) for event in logged]
+
+    def test_on(self) -> None:
+        """Up, each event, and the loss, by the destination; credentials are left out."""
+        lines = self.lines(trace=True)
+        self.assertEqual(lines[0], "example.org:80: up, http")
+        self.assertIn("tell(Response(", lines[1])
+        self.assertIn("tell(Data(", lines[2])
+        self.assertIn("example.org:80: lost, the peer closed the connection", lines)
+        self.assertNotIn("secret'", "".join(lines))
+
+    def test_off(self) -> None:
+        """Nothing is logged unless asked for."""
+        self.assertEqual(self.lines(), [])
