@@ -144,6 +144,9 @@ class OpeningTests(LifeCase):
         for url in ("ftp://example.org", "example.org", "http://", "http://a:99999/", "http://a:b/", "http://u:secret@a/", "//a/", ""):
             error = self.assertRaises(gun.InvalidRequest, gun.open_url, url, reactor=Clock())
             self.assertNotIn("secret", str(error))
+        for wrong in (None, 7):
+            self.assertRaises(gun.InvalidRequest, gun.open_url, wrong, reactor=Clock())
+        self.assertRaises(gun.OptionError, gun.open_url, "http://a:0/", reactor=Clock())
 
     def test_not_yet(self) -> None:
         """An option of Gun's that this version does not have says so."""
@@ -224,6 +227,10 @@ class RequestTests(LifeCase):
             ("header", lambda: conn.get("/", "a: b")),
             ("header", lambda: conn.get("/", [("a",)])),
             ("host", lambda: conn.get("/", [("host", "a"), ("host", "b")])),
+            ("host", lambda: conn.get("/", {"host": "a b"})),
+            ("host", lambda: conn.get("/", {"host": "a/b"})),
+            ("host", lambda: conn.get("/", {"host": "u@a"})),
+            ("host", lambda: conn.get("/", {"host": "a:x"})),
             ("content-length", lambda: conn.post("/", {"content-length": "-1"})),
             ("content-length", lambda: conn.post("/", {"content-length": "1e3"})),
             ("content-length", lambda: conn.post("/", [("content-length", "1"), ("content-length", "1")])),
@@ -246,6 +253,26 @@ class RequestTests(LifeCase):
         self.world.pump()
         self.assertEqual(self.world.peer.received, b"")
         self.assertEqual(list(conn._live), [])
+
+    def test_transformed_names(self) -> None:
+        """What transform_header_name makes is checked at the call; nothing is injected by it, and nothing is left of the request."""
+        for wrong in (bytes.decode, lambda name: name + b": x\r\ny", lambda name: b"", lambda name: None):
+            conn = up(http_opts={"transform_header_name": wrong}).connection
+            error = self.assertRaises(gun.InvalidRequest, conn.get, "/")
+            self.assertIn("transform_header_name", str(error))
+            self.assertEqual(list(conn._live), [])
+
+    def test_secrets_are_not_shown(self) -> None:
+        """A mistake in a call is told without what may be a credential."""
+        for call in (
+            lambda: self.conn.get("/", header={"authorization": "s3cret"}),
+            lambda: self.conn.get("/", {"authorization": "s3cret\n"}),
+            lambda: self.conn.get("/", {"authorization": "s3cret\ud800"}),
+            lambda: gun.open("user:s3cret@example.org", 80, reactor=Clock()),
+            lambda: gun.open("example.org", 80, reactor=Clock(), proxy="http://user:s3cret@example.org"),
+            lambda: gun.open("example.org", 80, reactor=Clock(), password="s3cret"),
+        ):
+            self.assertNotIn("s3cret", str(self.assertRaises(gun.GunError, call)))
 
     def test_invalid_headers_left_out(self) -> None:
         """With invalid_request_headers="ignore" such fields are left out, and only they."""

@@ -175,6 +175,18 @@ class EndTests(LifeCase):
         self.assertIsInstance(reason.reason, gun.ConnectFailed)
         self.assertIsInstance(reason.reason.reason, error.ConnectionRefusedError)
 
+    def test_without_retries_after_a_good_end(self) -> None:
+        """With retry 0 a connection that ended as HTTP meant it to has no reason, as Gun's exit `normal`."""
+        world = MemoryGun(retry=0)
+        stream, ended = world.connection.get("/"), world.connection.when_terminated()
+        world.pump()
+        world.peer.send(b"HTTP/1.1 204 No\r\nconnection: close\r\n\r\n")
+        world.pump()
+        self.assertEqual(self.successResultOf(stream.await_response()).status, 204)
+        self.assertIsNone(self.successResultOf(ended))
+        self.assertEqual(world.owner.names(), ["gun_up", "gun_down"])
+        self.assertRaises(gun.BadState, world.connection.get, "/")
+
     def test_without_retries_the_reason_is_the_failure_itself(self) -> None:
         """With retry 0 the end is the one failure there was."""
         world = MemoryGun(retry=0)
@@ -343,6 +355,13 @@ class RetryFunctionTests(LifeCase):
         before = world.endpoint.attempts
         world.advance(1)
         self.assertEqual(world.endpoint.attempts, before + 1)
+
+    def test_backoff_of_nothing(self) -> None:
+        """Seconds that cannot be waited for are refused at the call."""
+        for name in ("initial", "maximum"):
+            for seconds in (0, -1.0, float("nan"), float("inf"), "1"):
+                wrong: dict[str, Any] = {name: seconds}
+                self.assertIn(name, str(self.assertRaises(gun.OptionError, gun.backoff, **wrong)))
 
     def test_backoff_jitter(self) -> None:
         """With jitter each delay is between 0 and what it would be without."""

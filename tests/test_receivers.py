@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyClass, verifyObject
 
@@ -39,7 +39,11 @@ class InterfaceTests(SynchronousTestCase):
 
     def test_what_is_none(self) -> None:
         """What is neither raises OptionError, which names the option; a callable receiver is a receiver."""
-        for wrong in (7, "me", object(), []):
+
+        async def coroutine(event: object) -> None:
+            """Nobody would await it."""
+
+        for wrong in (7, "me", object(), [], gun.Receiver, list, coroutine):
             self.assertRaises(gun.OptionError, as_receiver, "reply_to", wrong)
 
         class Both(gun.Receiver):
@@ -229,3 +233,38 @@ class _Raising(RecordingReceiver):
 
     def __init__(self, name: str) -> None:
         super().__init__(lambda event: 1 / 0 if event.told_as == name else None)
+
+
+class TurnTests(SynchronousTestCase):
+    """The mailbox within one turn, and before any."""
+
+    def test_cancelled_and_awaited_in_one_turn(self) -> None:
+        """What a Deferred was to get that another one's callback cancels is there for whatever is awaited next, in order."""
+        for name, kind in (("await_event", gun.Response), ("await_response", gun.Response), ("await_body", bytes)):
+            world = up()
+            stream = world.connection.get("/a")
+            ask = getattr(world.connection.get("/b"), name)
+            waiting, found = ask(), list[Any]()
+
+            def again(_: object, ask: Any = ask, waiting: Any = waiting, found: list[Any] = found) -> None:
+                waiting.cancel()
+                ask().addCallback(found.append)
+
+            stream.await_event().addCallback(again)
+            world.pump()
+            feed(world, OK + OK)
+            self.failureResultOf(waiting, CancelledError)
+            self.assertIsInstance(found[0], kind)
+            self.assertTrue(found[0] == b"ok" or found[0].status == 200)
+
+    def test_bad_timeout(self) -> None:
+        """A timeout that cannot be waited for raises at the call, and nothing is being awaited then."""
+        world = up()
+        stream = world.connection.get("/")
+        for timeout in (-1, "5", float("nan"), float("inf")):
+            for ask in (stream.await_event, stream.await_response, stream.await_body, stream.await_upgrade):
+                error = self.assertRaises(gun.OptionError, ask, timeout)
+                self.assertIn("timeout", str(error))
+        world.pump()
+        feed(world, OK)
+        self.assertEqual(self.successResultOf(stream.await_body()), b"ok")

@@ -633,6 +633,15 @@ class PeerTests(SynchronousTestCase):
         link.flush()
         self.assertEqual((client.told, peer.received), (["read"], b"still heard"))
 
+    def test_half_close_after_the_end(self) -> None:
+        """Where all is over already half_close() does nothing, and the link comes to rest."""
+        self.start()
+        self.peer.abort()
+        self.link.flush()
+        self.peer.half_close()
+        self.link.flush(10)
+        self.assertEqual(self.client.told, ["ConnectionLost"])
+
     def test_pause(self) -> None:
         """A paused peer receives nothing until it is resumed."""
         self.start()

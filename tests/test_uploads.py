@@ -15,6 +15,35 @@ from tests.stage import OK, SWITCH, UPGRADE, feed, up
 from twisted_gun.testing import MemoryGun, PeerRequest
 
 
+class _Eager(Body):
+    """A producer that writes as long as nobody pauses it."""
+
+    LIMIT = 1_000_000
+    written = longest = 0
+    paused = False
+
+    def startProducing(self, consumer: Any) -> Any:
+        finished = super().startProducing(consumer)
+        self.write()
+        return finished
+
+    def pauseProducing(self) -> None:
+        self.paused = True
+        super().pauseProducing()
+
+    def resumeProducing(self) -> None:
+        self.paused = False
+        super().resumeProducing()
+        self.write()
+
+    def write(self) -> None:
+        before = self.written
+        while not self.paused and self.written < self.LIMIT:
+            self.consumer.write(MUCH[:10_000])
+            self.written += 10_000
+        self.longest = max(self.longest, self.written - before)
+
+
 class UploadCase(SynchronousTestCase):
     """A connection that is up."""
 
@@ -101,6 +130,13 @@ class DataTests(UploadCase):
         self.assertRaises(gun.InvalidRequest, stream.data, b"abcde", True)
         self.assertFalse(self.request.body)
         stream.data(b"abcdef", fin=True)
+        self.assertTrue(self.request.complete)
+
+    def test_end_of_nothing(self) -> None:
+        """Content of length 0 is complete, and its end may be said."""
+        stream = self.conn.post("/", {"content-length": "0"})
+        stream.data(b"", fin=True)
+        self.assertRaises(gun.BadState, stream.data, b"x")
         self.assertTrue(self.request.complete)
 
     def test_complete_without_fin(self) -> None:
@@ -318,6 +354,28 @@ class BodyTests(UploadCase):
         self.world.peer.resume()
         self.world.pump()
         self.assertEqual(body.asked, ["start", "pause", "resume"])
+
+    def test_back_pressure_from_within(self) -> None:
+        """One that writes until it is paused is paused, too, where it is started in the midst of a turn, as by gun_up."""
+        world, body = MemoryGun(), _Eager()
+        world.connection.post("/", (), body)
+        world.pump()
+        self.assertLess(body.longest, 200_000)
+        self.assertEqual(body.written, body.LIMIT)  # it was resumed each time
+        body.finished.callback(None)
+        world.pump()
+        self.assertEqual(len(world.peer.requests[0].body), body.LIMIT)
+
+    def test_back_pressure_behind_another(self) -> None:
+        """So is one that is started behind an unfinished upload: not before its turn."""
+        world, first, second = MemoryGun(), Body(3), _Eager()
+        world.connection.post("/", (), first)
+        world.connection.post("/", (), second)
+        world.pump()
+        self.assertEqual(second.written, 0)
+        first.consumer.write(b"abc")
+        world.pump()
+        self.assertGreater(second.written, 0)
 
     def test_raising(self) -> None:
         """One that raises when it is paused, resumed or stopped is logged and fails; the other streams live on."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from twisted.internet.defer import Deferred
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred
 
 import twisted_gun as gun
 from tests.stage import LAST, OK, LifeCase, answering, feed, up
@@ -68,6 +70,29 @@ class AwaitUpTests(LifeCase):
         world.connection.close()
         world.pump()
         self.assert_nothing_left(world)
+
+    def test_cancelled_by_another(self) -> None:
+        """One that fires may cancel one that has not, both here and of when_terminated."""
+        world = MemoryGun()
+        conn = world.connection
+
+        def assert_cancelled(first: Deferred[Any], second: Deferred[Any]) -> None:
+            first.addCallback(lambda _: second.cancel())
+            world.pump()
+            self.successResultOf(first)
+            self.failureResultOf(second, CancelledError)
+
+        assert_cancelled(conn.await_up(), conn.await_up())
+        waiters = conn.when_terminated(), conn.when_terminated()
+        conn.close()
+        assert_cancelled(*waiters)
+
+    def test_bad_timeout(self) -> None:
+        """A timeout that cannot be waited for raises at the call."""
+        world = MemoryGun()
+        for timeout in (-1, "5", float("nan"), float("inf")):
+            error = self.assertRaises(gun.OptionError, world.connection.await_up, timeout)
+            self.assertIn("timeout", str(error))
 
     def test_inside_a_coroutine(self) -> None:
         """It can be awaited."""

@@ -252,7 +252,7 @@ def make_options(options: Options | None, keywords: Mapping[str, Any], port: int
         raise OptionError("options", "a twisted_gun.Options, or None", options)
     known = {option.name for option in fields(Options)}
     changes = _without_alias(options, keywords, port)
-    for name, value in changes.items():
+    for name in changes:
         if name in _NOT_YET:
             raise OptionError(name, "to be left out: this version does not have it yet")
         if name not in known:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable
+from inspect import iscoroutinefunction
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
@@ -73,6 +74,8 @@ for _name in _METHODS:
 
 def as_receiver(option: str, receiver: Any) -> Any:
     """`receiver` as an `IReceiver`: it is one, or has its methods, or is called with each event. Raises `OptionError`."""
+    if isinstance(receiver, type) or iscoroutinefunction(receiver):
+        raise OptionError(option, "an instance, or a callable that is not a coroutine function: nobody would await it", receiver)
     if (
         receiver is None
         or isinstance(receiver, Receiver)

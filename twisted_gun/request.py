@@ -77,7 +77,7 @@ def make_request(
     return request, producer
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=256, typed=True)  # typed, or "/" would be compared with b"/", which python -bb refuses
 def _bare_request(method: bytes, path: Text, authority: bytes, flow: int | None) -> Request:
     return Request(method=method, target=check_target(path, method), authority=authority, headers=(), body=b"", flow=flow)
 

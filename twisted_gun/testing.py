@@ -341,7 +341,7 @@ class MemoryTransport(tcp.Connection):
         self.reading = False
 
     def startWriting(self) -> None:
-        self.writing = True
+        self.writing = not self.disconnected  # loseWriteConnection() does not look
         self._link.schedule()
 
     def stopWriting(self) -> None:

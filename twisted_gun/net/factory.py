@@ -19,7 +19,7 @@ from twisted.internet.protocol import ReconnectingClientFactory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from twisted_gun.errors import ConnectFailed, GunError, ShuttingDown, TimedOut
+from twisted_gun.errors import ConnectFailed, GunError, OptionError, ShuttingDown, TimedOut
 from twisted_gun.net.dial import connect_failure
 from twisted_gun.net.hop import Hop
 from twisted_gun.net.timer import Deadlines
@@ -249,8 +249,11 @@ def backoff(initial: float = 0.5, maximum: float = 60.0, jitter: bool = True) ->
     A `retry_fun` that never gives up, and waits longer each time.
 
     The first delay is `initial` seconds, each further one twice the one before, up to `maximum`. With `jitter` each is a random part
-    of that, so that clients which lost the same server do not all come back at once. `retry` must be above 0.
+    of that, so that clients which lost the same server do not all come back at once. `retry` must be above 0. Raises `OptionError`.
     """
+    for name, seconds in (("initial", initial), ("maximum", maximum)):
+        if not (isinstance(seconds, (int, float)) and 0 < seconds < math.inf):
+            raise OptionError(f"backoff.{name}", "seconds, a number > 0", seconds)
 
     def decide(left: int, options: Options) -> dict[str, Any]:
         # Gun keeps the count and starts it anew at `retry`; counting up from there tells which attempt this is.
