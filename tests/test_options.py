@@ -26,7 +26,8 @@ class Endpoint:
 #: For each option: values that are taken, and values that are not.
 HTTP: dict[str, tuple[list[Any], list[Any]]] = {
     **dict.fromkeys(
-        ("closing_timeout", "header_timeout", "idle_timeout", "keepalive", "response_timeout"), ([0.001, 1, 30.0, None], [*SECONDS_BAD, 0])
+        ("cancel_timeout", "closing_timeout", "header_timeout", "idle_timeout", "keepalive", "response_timeout"),
+        ([0.001, 1, 30.0, None], [*SECONDS_BAD, 0]),
     ),
     **{option.name: ([1, 10**9], COUNTS_BAD) for option in fields(HttpOptions) if option.name.startswith("max_")},
     "flow": ([1, 10**9, None], [value for value in COUNTS_BAD if value is not None]),

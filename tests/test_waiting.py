@@ -235,3 +235,42 @@ class RequestTests(LifeCase):
         self.assertEqual([request.target for request in world.peer.requests], [b"/kept"])
         self.assertIsNone(dropped.info())
         self.assertIsNotNone(kept.info())
+
+
+class CancelledTests(LifeCase):
+    """Requests behind one that was cancelled."""
+
+    def test_never_answered(self) -> None:
+        """A cancelled request that the server never answers holds the next up for cancel_timeout; it goes out on a new connection."""
+        world = up()
+        world.connection.get("/slow").cancel()
+        stream = world.connection.get("/next")
+        world.advance(4.9)
+        self.assertEqual((len(world.peers), self.state(stream)), (1, "waiting"))
+        world.advance(0.2)
+        world.pump()
+        self.assertEqual((len(world.peers), world.peer.requests[0].target), (2, b"/next"))
+        feed(world, OK)
+        self.assertEqual(self.successResultOf(stream.await_body()), b"ok")
+
+    def state(self, stream: gun.Stream) -> str:
+        info = stream.info()
+        assert info is not None
+        return info.state
+
+    def test_awaited_while_down(self) -> None:
+        """A response that is awaited while the connection is down fails with what keeps it from being up."""
+        world = MemoryGun()
+        world.endpoint.refuse()
+        response = world.connection.get("/").await_response(timeout=3.0)
+        world.advance(3.0)
+        self.assertIn("connection refused", str(self.failureResultOf(response, gun.TimedOut).value))
+
+    def test_violation_that_ends_it(self) -> None:
+        """A violation that ends the connection for good is told to the owner once."""
+        world = up(retry=0)
+        world.connection.get("/")
+        world.pump()
+        feed(world, b"garbage")
+        self.assertEqual(world.owner.names(), ["gun_up", "gun_error", "gun_down"])
+        self.assertIsInstance(self.successResultOf(world.connection.when_terminated()), gun.ProtocolViolation)

@@ -160,6 +160,7 @@ class Connection:
         self._up_waiters: list[Deferred[str]] = []
         self._end_waiters: list[Deferred[GunError | None]] = []
         self._end: GunError | None = None
+        self._violation: GunError | None = None  # the last one that was told
         self._factory = GunClientFactory(self, options, self._deadlines, reactor)
         #: Where it dials, for messages.
         self.destination = destination
@@ -444,6 +445,7 @@ class Connection:
 
     def violated(self, reason: GunError) -> None:
         if not self._factory.ending:
+            self._violation = reason
             self._tell_owner(Error(connection=self, stream=None, reason=reason))
 
     def lost(self, hop: Hop, reason: GunError | None) -> None:
@@ -505,7 +507,7 @@ class Connection:
         self._end_streams(end)
         up_waiters, self._up_waiters = self._up_waiters, []
         end_waiters, self._end_waiters = self._end_waiters, []
-        if reason is not None:
+        if reason is not None and reason is not self._violation:  # which has been told
             self._tell_owner(Error(connection=self, stream=None, reason=reason))
         for up in up_waiters:
             if not up.called:
@@ -562,10 +564,15 @@ class Connection:
 
     def _up_timed_out(self, waiter: Deferred[str], seconds: float) -> None:
         self._up_waiters.remove(waiter)
+        waiter.errback(TimedOut("up", seconds, f"the connection was not up within {seconds} seconds{self._not_up()}"))
+
+    def _not_up(self) -> str:
+        """What to add to a message where the connection is not up."""
+        if self._hop is not None and self._hop.running:
+            return ""
         last = self._factory.last_failure
-        why = f"; the last attempt failed: {last}" if last is not None else ""
-        message = f"the connection was not up within {seconds} seconds (it is {self._factory.state}, and goes on trying){why}"
-        waiter.errback(TimedOut("up", seconds, message))
+        why = "" if last is None else f"; the last attempt failed: {last}"
+        return f" (the connection is {self._factory.state}, and goes on trying{why})"
 
 
 def _confirm(creator: ConnectionCreator) -> Callable[[Any], None]:

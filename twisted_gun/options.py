@@ -68,11 +68,13 @@ class HttpOptions:
     `header_timeout` runs from the first byte of a response's head to its last, `response_timeout` from the end of the request to
     the first byte of the response, `idle_timeout` between two pieces of a response's content. The `max_` options bound what a
     peer may send; beyond them the connection fails with `LimitReached`. `max_cancelled_size` is how much of a cancelled
-    response's content, framing included, is read for nothing before the connection is rather closed.
+    response's content, framing included, is read for nothing before the connection is rather closed, `cancel_timeout` how long that
+    may take while nothing else is under way.
     """
 
     prefix: ClassVar[str] = "http_opts."
 
+    cancel_timeout: float | None = 5.0
     closing_timeout: float | None = 15.0
     flow: int | None = None
     header_timeout: float | None = 30.0
@@ -92,7 +94,9 @@ class HttpOptions:
     version: str = "HTTP/1.1"
 
     def __post_init__(self) -> None:
-        _check_seconds(self, "closing_timeout", "keepalive", "header_timeout", "response_timeout", "idle_timeout", zero=False)
+        _check_seconds(
+            self, "cancel_timeout", "closing_timeout", "keepalive", "header_timeout", "response_timeout", "idle_timeout", zero=False
+        )
         _check_counts(self, "flow", optional=True)
         _check_counts(self, *(field.name for field in fields(self) if field.name.startswith("max_")))
         _check_callable(self, "transform_header_name")
@@ -176,7 +180,19 @@ def _digest(owner: object, pin: object) -> bytes:
 _NESTED: dict[str, type[Any]] = {"http_opts": HttpOptions, "tcp_opts": TcpOptions, "tls_opts": TlsOptions}
 
 #: What Gun has and this version has not yet, so that asking for it says so.
-_NOT_YET = frozenset({"cookie_store", "event_handler", "http2_opts", "proxy", "raw_opts", "socks_opts", "ws_opts"})
+_NOT_YET = frozenset(
+    {
+        "content_handlers",
+        "cookie_ignore_informational",
+        "cookie_store",
+        "event_handler",
+        "http2_opts",
+        "proxy",
+        "raw_opts",
+        "socks_opts",
+        "ws_opts",
+    }
+)
 
 _PROTOCOLS = ("http", "http2", "raw", "socks")
 _ALPN = {"http": b"http/1.1", "http2": b"h2"}
@@ -279,6 +295,8 @@ def _nested(name: str, kind: type[_Value], value: object) -> _Value:
         raise OptionError(name, f"a dict or a {kind.__name__}", value)
     known = {option.name for option in fields(kind)}  # type: ignore[arg-type]
     for key in value:
+        if key in _NOT_YET:
+            raise OptionError(f"{name}.{key}", "to be left out: this version does not have it yet")
         if key not in known:
             raise OptionError(f"{name}.{key}", f"one of the options {', '.join(sorted(known))}", value[key])
     return kind(**value)

@@ -319,7 +319,7 @@ class Mailbox:
         if self._parts:
             self._put_back(Data(stream=self, fin=False, data=self._taken_parts()))  # type: ignore[arg-type]
 
-    def _expired(self) -> None:
+    def _expired(self, circumstances: str = "") -> None:
         stages: dict[Any, str] = {
             Mailbox._take_response: "response",
             Mailbox._take_body: "body",
@@ -327,8 +327,8 @@ class Mailbox:
         }
         stage, seconds = stages.get(self._want, "event"), self._seconds
         self._put_back_parts()
-        message = f"nothing came from the server within {seconds} seconds (awaiting the {stage}); the stream lives on: await it again"
-        self._finish(TimedOut(stage, seconds, message))
+        what = f"nothing came from the server within {seconds} seconds{circumstances}, awaiting the {stage}"
+        self._finish(TimedOut(stage, seconds, f"{what}; the stream lives on: await it again"))
 
 
 def _size(event: object) -> int:

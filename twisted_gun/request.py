@@ -38,7 +38,9 @@ class RequestOptions(NamedTuple):
 def request_options(given: Mapping[str, Any], defaults: RequestOptions) -> RequestOptions:
     """The options of one request; raises `OptionError`."""
     for name in given:
-        if name not in ("reply_to", "flow", "invalid_request_headers"):
+        if name == "tunnel" and given[name] is not None:
+            raise OptionError(name, "None: this version has no tunnels yet")
+        if name not in ("reply_to", "flow", "invalid_request_headers", "tunnel"):
             raise OptionError(name, "one of the request options reply_to, flow, invalid_request_headers")
     reply_to = as_receiver("reply_to", given["reply_to"]) if "reply_to" in given else defaults.reply_to
     flow = given.get("flow", defaults.flow)

@@ -304,7 +304,7 @@ class Stream(Mailbox):
             deadlines.set(self, seconds, self._timed_out)
 
     def _timed_out(self) -> None:
-        self._expired()
+        self._expired(self.connection._not_up())
         self.connection.turn_over()
 
     def _wake(self, deferred: Deferred[Any], result: object) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
-from twisted.logger import Logger, formatEvent
+from twisted.logger import ILogObserver, Logger, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.stage import OK, feed
@@ -18,7 +18,7 @@ class TraceTests(SynchronousTestCase):
     def lines(self, **options: Any) -> list[str]:
         """What is logged of a connection with one request, which its peer then ends."""
         logged: list[Any] = []
-        self.patch(Traced, "log", Logger(observer=logged.append))
+        self.patch(Traced, "log", Logger(observer=cast(ILogObserver, logged.append)))
         world = MemoryGun(**options)
         world.pump()
         body = world.connection.get("/", {"authorization": "secret"}).await_body()

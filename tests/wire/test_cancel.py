@@ -238,3 +238,41 @@ class EndTests(SynchronousTestCase):
         talk.cancel(A)
         self.assertEqual(outline(talk.receive(b"garbage")), [("failed", B, "StreamClosed"), ("close", PROTOCOL_VIOLATION)])
         self.assertEqual(talk.core.losses().killed, (B,))
+
+
+class TimeTests(SynchronousTestCase):
+    """A server that does not answer what nobody waits for."""
+
+    def test_limit(self) -> None:
+        """`cancel_timeout`: the connection ends in good order, for requests wait behind it."""
+        for now, closes in ((4.999, False), (5.0, True), (5.001, True)):
+            talk = Conversation()
+            talk.ask(A)
+            talk.cancel(A)
+            self.assertEqual(outline(talk.at(now)), [("close", None)] if closes else [])
+
+    def test_others_wait(self) -> None:
+        """As long as somebody waits for a response behind it, the connection is kept; then the time begins."""
+        talk = Conversation()
+        talk.ask(A)
+        talk.ask(B)
+        talk.cancel(B)
+        self.assertEqual(talk.at(100.0), [])
+        talk.receive(OK)
+        self.assertEqual(outline(talk.at(104.9)), [])
+        self.assertEqual(outline(talk.at(105.0)), [("close", None)])
+
+    def test_answered_in_time(self) -> None:
+        """A response that comes in time leaves nothing behind."""
+        talk = Conversation()
+        talk.ask(A)
+        talk.cancel(A)
+        talk.receive(OK)
+        self.assertIsNone(talk.core.deadline())
+
+    def test_never(self) -> None:
+        """None waits for ever."""
+        talk = Conversation(cancel_timeout=None)
+        talk.ask(A)
+        talk.cancel(A)
+        self.assertIsNone(talk.core.deadline())

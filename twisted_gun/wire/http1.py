@@ -122,6 +122,8 @@ class Http1:
                 break
             if stage == "keepalive":
                 self._keep_alive(now, steps)
+            elif stage == "cancelled":
+                self._close(steps)
             else:
                 self._timed_out(stage, steps)
         return steps
@@ -257,6 +259,8 @@ class Http1:
         if held is not self._paused and not self._lost and self._reading != "closed":
             self._paused = held
             steps.append(Pause() if held else Resume())
+        if self._cancelled:
+            self._watch_cancelled(now)
         if self._timed:
             self._was_active(now, read=read)
 
@@ -420,6 +424,12 @@ class Http1:
         self._close(steps)
         return False
 
+    def _watch_cancelled(self, now: float) -> None:
+        """New requests wait behind a cancelled one: a server that never answers it must not hold them up for ever."""
+        limit = self._options.cancel_timeout
+        if limit is not None and self._reading != "closed" and self._cancelled == len(self._exchanges):
+            self._deadlines.setdefault("cancelled", now + limit)
+
     # Ends.
 
     def _finish(self, steps: Steps) -> bool:
@@ -428,7 +438,9 @@ class Http1:
         self._reading = "head"
         self._blank_line_allowed = True
         self._deadlines.pop("response", None)
-        self._cancelled -= exchange.cancelled
+        if exchange.cancelled:
+            self._cancelled -= 1
+            self._deadlines.pop("cancelled", None)
         # RFC 9112 section 9.3: a server may answer before it has read the whole request; what would follow can then not be told
         # from the next request.
         if self._closing or not exchange.sent:
