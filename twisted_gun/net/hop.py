@@ -298,10 +298,10 @@ class Hop(Protocol):
         A producer may write until it is paused: the transport, which would do that, has not seen any of it yet.
         """
         for step in steps:
-            if type(step) is PauseUpload:
-                self._pause_upload(step)
-            elif type(step) is Write:
+            if type(step) is Write:
                 self._queued += len(step.data)
+            elif type(step) is PauseUpload:
+                self._pause_upload(step)
         if self._queued > _MOST_QUEUED and not self._holding:
             self._holding = True
             self._above.upload_paused(None, True)

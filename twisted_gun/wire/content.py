@@ -27,9 +27,11 @@ class Content(Protocol):
     """How the content of one response ends."""
 
     done: bool
-    #: Bytes still to come, None where nobody knows.
-    left: int | None
     trailers: Headers
+
+    @property
+    def left(self) -> int | None:
+        """Bytes still to come, None where nobody knows."""
 
     def read(self, reader: Reader) -> bytes:
         """The content that is there; empty where more has to arrive. Raises `ProtocolViolation` or `LimitReached`."""
@@ -41,15 +43,13 @@ class ByLength:
     trailers: Headers = ()
 
     def __init__(self, length: int) -> None:
-        self.left: int | None = length
+        self.left = length
         self.done = not length
-        self._left = length
 
     def read(self, reader: Reader) -> bytes:
-        data = reader.take(self._left)
-        self._left -= len(data)
-        self.left = self._left
-        self.done = not self._left
+        data = reader.take(self.left)
+        self.left -= len(data)
+        self.done = not self.left
         return data
 
 

@@ -275,12 +275,13 @@ class Http1:
         reader, options = self._reader, self._options
         if self._blank_line_allowed and reader.starts_with(b"\r") and not self._skip_blank_line(now):
             return False
-        if not len(reader):
+        size = len(reader)
+        if not size:
             return False
         if not self._exchanges:
             return self._refuse_unsolicited(steps)
         try:
-            block = self._take_head()
+            block = self._take_head(size)
             if block is None:
                 return self._await_head(now)
             head = parse_head(block, options)
@@ -319,11 +320,11 @@ class Http1:
         if self._options.header_timeout is not None:
             self._deadlines.setdefault("headers", now + self._options.header_timeout)
 
-    def _take_head(self) -> bytes | None:
+    def _take_head(self, size: int) -> bytes | None:
         """The whole head, if it is there; what is wrong with its beginning is met before a limit behind it, however it is cut."""
         reader, options = self._reader, self._options
         most = options.max_status_line_size
-        if len(reader) > most and self._checked <= most + 2:  # else the status line was seen to end
+        if size > most and self._checked <= most + 2:  # else the status line was seen to end
             check_status_line_size(reader.peek(most + 2), most)
         try:
             return reader.until(b"\r\n\r\n", options.max_header_block_size, "max_header_block_size")
@@ -381,7 +382,7 @@ class Http1:
 
     def _read_content(self, steps: Steps, now: float) -> bool:
         reader, content, exchange = self._reader, self._content, self._exchanges[0]
-        before = len(reader)
+        before = len(reader) if exchange.cancelled else 0
         try:
             data = content.read(reader)
         except (ProtocolViolation, LimitReached) as error:
