@@ -153,7 +153,7 @@ class Connection:
         self._pending: deque[tuple[Stream, Request]] = deque()
         self._live: dict[Stream, None] = {}  # in the order they were made
         self._unread: WeakSet[Stream] = WeakSet()  # ended, with events nobody has read
-        self._woken: deque[tuple[Stream, Deferred[Any], Any]] = deque()  # Deferreds to fire at the end of the turn
+        self._woken: deque[tuple[Deferred[Any], Any]] = deque()  # Deferreds to fire at the end of the turn
         self._waking = False
         self._kept: list[Stream] = []  # ended in this turn, with events that those who are woken may still read
         self._transport_paused = False
@@ -178,8 +178,7 @@ class Connection:
 
         Fails with `TimedOut` after `timeout` seconds (the connection goes on trying), or with why the connection ended.
         """
-        if timeout is not None:
-            check_timeout(timeout)
+        check_timeout(timeout)
         if self._hop is not None and self._hop.running:
             return succeed(self._hop.core.name)
         if self._factory.state == "terminated":
@@ -415,7 +414,7 @@ class Connection:
         self._waking = True
         fired = bool(woken)
         while woken:
-            _, deferred, result = woken.popleft()
+            deferred, result = woken.popleft()
             if isinstance(result, GunError):
                 deferred.errback(result)
             else:

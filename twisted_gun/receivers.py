@@ -88,9 +88,9 @@ def as_receiver(option: str, receiver: Any) -> Any:
     raise OptionError(option, "an IReceiver, a callable, or None", receiver)
 
 
-def check_timeout(timeout: float) -> None:
+def check_timeout(timeout: float | None) -> None:
     """Raises `OptionError` unless `timeout` can be waited for, before anything waits."""
-    if not (isinstance(timeout, (int, float)) and 0 <= timeout < math.inf):
+    if timeout is not None and not (isinstance(timeout, (int, float)) and 0 <= timeout < math.inf):
         raise OptionError("timeout", "seconds, a number >= 0, or None for no limit", timeout)
 
 
@@ -187,8 +187,7 @@ class Mailbox:
     # Awaiting.
 
     def _await(self, want: _Want, timeout: float | None) -> Deferred[Any]:
-        if timeout is not None:
-            check_timeout(timeout)
+        check_timeout(timeout)
         if self._deferred is not None:
             raise BadState("this stream is being awaited already; one await at a time")
         self._want = want

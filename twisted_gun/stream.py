@@ -308,13 +308,13 @@ class Stream(Mailbox):
         self.connection.turn_over()
 
     def _wake(self, deferred: Deferred[Any], result: object) -> None:
-        self.connection._woken.append((self, deferred, result))
+        self.connection._woken.append((deferred, result))
 
     def _unwake(self, deferred: Deferred[Any]) -> object:
         woken = self.connection._woken
-        entry = next(entry for entry in woken if entry[1] is deferred)
+        entry = next(entry for entry in woken if entry[0] is deferred)
         woken.remove(entry)
-        return entry[2]
+        return entry[1]
 
 
 class _Chunks:
@@ -327,17 +327,12 @@ class _Chunks:
         return self
 
     async def __anext__(self) -> bytes:
-        stream = self._stream
-        while not stream._read_all:
-            event = stream._next_event() or await stream._await(Mailbox._take_event, None)
-            if type(event) is Data:
-                if event.data:
-                    return event.data
-            elif type(event) is Trailers:
-                stream._trailers = event.headers
-            elif type(event) is Error:
-                raise event.reason
-        raise StopAsyncIteration
+        while True:
+            event = await self._stream.__anext__()
+            if type(event) is Data and event.data:
+                return event.data
+            if type(event) is Trailers:
+                self._stream._trailers = event.headers
 
 
 _log = Logger()

@@ -132,6 +132,16 @@ def node(case: TestCase, *arguments: str) -> Server:
     return Server(case, ("node", str(_HERE / "server.js"), *arguments), b"}\n")
 
 
+class ServerCase(TestCase):
+    """A test against a real server."""
+
+    async def body(self, stream: gun.Stream, status: int = 200) -> bytes:
+        """The content of the response, which must have this status."""
+        response = await stream.await_response()
+        self.assertEqual(response.status, status)
+        return b"" if response.fin else await stream.await_body()
+
+
 async def close(conn: gun.Connection) -> None:
     """Close `conn`, and return when it has ended: what a test leaves to its cleanup."""
     ended = conn.when_terminated()

@@ -8,10 +8,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from twisted.trial.unittest import TestCase
-
 import twisted_gun as gun
-from tests.interop.servers import Nginx, close, free_port, missing_nginx
+from tests.interop.servers import Nginx, ServerCase, close, free_port, missing_nginx
 from tests.producers import Body
 from twisted_gun.testing import RecordingReceiver
 
@@ -39,7 +37,7 @@ server {
 TEXT = b"the quick brown fox jumps over the lazy dog\n" * 500
 
 
-class NginxCase(TestCase):
+class NginxCase(ServerCase):
     """nginx, with a file of `TEXT`, and a connection to it."""
 
     timeout = 60
@@ -61,12 +59,6 @@ class NginxCase(TestCase):
         """`conn`, which is closed when the test is over."""
         self.addCleanup(close, conn)
         return conn
-
-    async def body(self, stream: gun.Stream, status: int = 200) -> bytes:
-        """The content of the response, which must have this status."""
-        response = await stream.await_response()
-        self.assertEqual(response.status, status)
-        return b"" if response.fin else await stream.await_body()
 
 
 class FramingTests(NginxCase):

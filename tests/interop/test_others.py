@@ -7,11 +7,10 @@ from typing import Any
 
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from twisted.internet.defer import Deferred
-from twisted.trial.unittest import TestCase
 
 import twisted_gun as gun
 from tests.certificates import authority
-from tests.interop.servers import Server, alert_behind, close, free_port, missing, temporary_directory
+from tests.interop.servers import Server, ServerCase, alert_behind, close, free_port, missing, temporary_directory
 
 TEXT = b"the quick brown fox jumps over the lazy dog\n" * 500
 
@@ -63,7 +62,7 @@ backend behind
 _MODULES = Path("/usr/lib/apache2/modules")
 
 
-class OtherCase(TestCase):
+class OtherCase(ServerCase):
     """A server with a file of `TEXT`, and what is asked of it."""
 
     timeout = 60
@@ -87,12 +86,6 @@ class OtherCase(TestCase):
         conn = gun.open("127.0.0.1", port, **options)
         self.addCleanup(close, conn)
         return conn
-
-    async def body(self, stream: gun.Stream, status: int = 200) -> bytes:
-        """The content of the response, which must have this status."""
-        response = await stream.await_response()
-        self.assertEqual(response.status, status)
-        return b"" if response.fin else await stream.await_body()
 
     async def check_files(self, port: int) -> None:
         """Pipelined GET, HEAD, 304, 206, 404 and again GET come back in order, whole, on one connection."""

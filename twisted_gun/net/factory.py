@@ -19,7 +19,7 @@ from twisted.internet.protocol import ReconnectingClientFactory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from twisted_gun.errors import ConnectFailed, GunError, OptionError, ShuttingDown, TimedOut
+from twisted_gun.errors import ConnectFailed, GunError, OptionError, TimedOut
 from twisted_gun.net.dial import connect_failure
 from twisted_gun.net.hop import Hop
 from twisted_gun.net.timer import Deadlines
@@ -78,20 +78,16 @@ class GunClientFactory(ReconnectingClientFactory):
         self._deadlines = deadlines
         self._timed_out: TimedOut | None = None
         self._immediate: deque[float] = deque(maxlen=_MOST_IMMEDIATE_RETRIES)
-        self._ending: GunError | None = None  # why nothing is dialled any more
-
-    @property
-    def ending(self) -> bool:
-        """Whether the end was asked for."""
-        return self._ending is not None
+        #: Whether the end was asked for: nothing is dialled any more.
+        self.ending = False
 
     # From above.
 
     def shutdown(self) -> None:
         """Let what is under way finish, then end."""
-        if self._ending is not None or self.state == "terminated":
+        if self.ending or self.state == "terminated":
             return
-        self._ending = ShuttingDown("the connection is being shut down")
+        self.ending = True
         hop = self.hop
         if hop is not None and hop.running:
             self.state = "closing"
@@ -101,7 +97,7 @@ class GunClientFactory(ReconnectingClientFactory):
 
     def close(self) -> None:
         """End now."""
-        self._ending = ShuttingDown("the connection was closed")
+        self.ending = True
         if self.state != "terminated":
             self._stop()
 
@@ -132,7 +128,7 @@ class GunClientFactory(ReconnectingClientFactory):
 
     def buildProtocol(self, addr: IAddress | None) -> Hop | None:
         self._deadlines.clear((self, "connect"))
-        if self._ending is not None:
+        if self.ending:
             return None
         self.hop = self._living.make_hop()
         self.state = "tls_handshake" if self._options.transport == "tls" else "connecting"
@@ -141,7 +137,7 @@ class GunClientFactory(ReconnectingClientFactory):
     def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
         self.hop = None
         self._deadlines.clear((self, "connect"))
-        if self._ending is None:
+        if not self.ending:
             self.last_failure = self._timed_out or connect_failure(self._living.destination, reason)
         self._timed_out = None
         self._next(connector)
@@ -167,7 +163,7 @@ class GunClientFactory(ReconnectingClientFactory):
     def hop_lost(self, hop: Hop, was_up: bool, reason: GunError | None) -> None:
         """The hop's transport is gone."""
         self.last_failure = reason
-        if self._ending is None:
+        if not self.ending:
             self.state = "not_connected"
         if was_up:
             self._living.went_down(hop, reason)
@@ -175,7 +171,7 @@ class GunClientFactory(ReconnectingClientFactory):
     # Again.
 
     def _next(self, connector: IConnector) -> None:
-        if self._ending is not None:
+        if self.ending:
             self._terminate(None)
             return
         self.state = "not_connected"
