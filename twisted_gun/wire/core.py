@@ -52,10 +52,16 @@ class Core(Protocol):
 
     #: Gun's name of the protocol: "http", "http2", "raw", "socks".
     name: str
+    #: Whether a response was received on this connection.
+    served: bool
 
     @property
     def accepting(self) -> bool:
         """Whether a new request may be given to this connection."""
+
+    @property
+    def renewable(self) -> bool:
+        """Whether the peer ended the connection as a matter of course: to dial again is what it expects, and costs no retry."""
 
     def start(self, now: float) -> Steps:
         """The connection is there."""
@@ -83,6 +89,9 @@ class Core(Protocol):
 
     def hold(self, stream: object, held: bool, now: float) -> Steps:
         """Hold the peer back, or no longer, as long as `stream` has more than it can use."""
+
+    def ping(self, ping: object, now: float) -> Steps:
+        """Ask the peer for a sign of life, to be told of by `PingAnswered`; raises `BadState` where the protocol has none."""
 
     def shutdown(self, now: float) -> Steps:
         """Let what is under way finish, take nothing new, then close."""

@@ -25,10 +25,10 @@ class Exchange:
     informed = informed_size = received = discarded = 0
     queued: list[tuple[bytes, bool]] | None = None  # content given before its request could be written
 
-    def __init__(self, stream: object, request: Request) -> None:
+    def __init__(self, stream: object, request: Request, flow: int | None) -> None:
         self.stream = stream
         self.request = request
-        self.flow = request.flow
+        self.flow = flow if request.flow is None else request.flow
         self.sent = request.body is not None  # whether the whole request has been given to the wire
 
 

@@ -12,19 +12,19 @@ from __future__ import annotations
 from collections import deque
 
 from twisted_gun.errors import (
+    BadState,
     GunError,
     LimitReached,
     ProtocolViolation,
     ShuttingDown,
-    StreamClosed,
     StreamRefused,
     TimedOut,
-    Truncated,
 )
 from twisted_gun.events import Data, Inform, Response, Trailers, Upgrade
 from twisted_gun.options import HttpOptions
 from twisted_gun.wire.content import ByLength, Chunked, Content, UntilClose
 from twisted_gun.wire.core import Losses, Reader, Request
+from twisted_gun.wire.ends import closed_by, cut_off
 from twisted_gun.wire.exchange import Exchange, encode_content, encode_head
 from twisted_gun.wire.response import Head, check_partial_head, check_status_line_size, framing_of, parse_head, switched_protocol
 from twisted_gun.wire.steps import (
@@ -51,6 +51,9 @@ class Http1:
     """The core of an HTTP/1.1 connection; see `twisted_gun.wire.core.Core`."""
 
     name = "http"
+    #: "Connection: close" may be a server's way of renewing a connection as well as of refusing it: so it costs a retry.
+    renewable = False
+    served = False
 
     def __init__(self, options: HttpOptions) -> None:
         self._options = options
@@ -132,7 +135,7 @@ class Http1:
 
     def request(self, stream: object, request: Request, now: float) -> Steps:
         steps: Steps = []
-        exchange = Exchange(stream, request)
+        exchange = Exchange(stream, request, self._options.flow)
         if self._uploading is not None:
             self._waiting.append(exchange)
             if not exchange.sent:
@@ -191,6 +194,9 @@ class Http1:
             exchange.held = held
             self._read_on(steps, now)
         return steps
+
+    def ping(self, ping: object, now: float) -> Steps:
+        raise BadState("HTTP/1.1 has no ping; use the option http_opts.keepalive to keep the connection alive")
 
     def shutdown(self, now: float) -> Steps:
         steps: Steps = []
@@ -436,6 +442,7 @@ class Http1:
     def _finish(self, steps: Steps) -> bool:
         """The first exchange has its whole response."""
         exchange = self._exchanges.popleft()
+        self.served = True
         self._reading = "head"
         self._blank_line_allowed = True
         self._deadlines.pop("response", None)
@@ -511,10 +518,10 @@ class Http1:
         for exchange in exchanges:
             if not exchange.cancelled:
                 self._killed.append(exchange.stream)
-                steps.append(StreamFailed(exchange.stream, _closed_by(reason)))
+                steps.append(StreamFailed(exchange.stream, closed_by(reason)))
         if isinstance(reason, ShuttingDown):
             self._unprocessed.extend(exchange.stream for exchange in waiting)
-            steps.extend(StreamFailed(exchange.stream, _closed_by(reason)) for exchange in waiting)
+            steps.extend(StreamFailed(exchange.stream, closed_by(reason)) for exchange in waiting)
         else:
             self._refuse(waiting, "the connection ended before this request was sent", steps)
 
@@ -530,10 +537,8 @@ class Http1:
         else:
             left = self._content.left if self._reading == "content" else None
             expected = None if left is None else first.received + left
-            error = Truncated(f"the response was cut off after {first.received} bytes of its content: {reason}", first.received, expected)
-            error.__cause__ = reason
             self._killed.append(first.stream)
-            steps.append(StreamFailed(first.stream, error))
+            steps.append(StreamFailed(first.stream, cut_off(reason, first.received, expected)))
 
     def _exchange_of(self, stream: object) -> Exchange | None:
         for queue in (self._exchanges, self._waiting):
@@ -577,15 +582,6 @@ class Http1:
             "idle": "idle_timeout",
         }
         self._fail(TimedOut(stage, getattr(self._options, limits[stage])), steps)
-
-
-def _closed_by(reason: GunError | None) -> GunError:
-    """What a stream is told that ended with its connection."""
-    if isinstance(reason, ShuttingDown):
-        return ShuttingDown(str(reason))
-    error = StreamClosed(f"the connection ended before the response did: {reason or 'it was closed'}")
-    error.__cause__ = reason
-    return error
 
 
 _READERS = {

@@ -22,6 +22,7 @@ __all__ = [
     "check_partial_head",
     "check_line_ends",
     "check_status_line_size",
+    "content_length",
     "framing_of",
     "lines_until",
     "ends_connection",
@@ -166,7 +167,7 @@ def framing_of(head: Head, method: bytes) -> Framing:
     said = dict(headers)
     single = len(said) == len(headers)  # so that nothing is said twice
     length = said.get(b"content-length")
-    size = None if length is None else _content_length(length if single else _joined(headers, b"content-length"))
+    size = None if length is None else content_length(length if single else _joined(headers, b"content-length"))
     connection = said.get(b"connection")
     closes = minor == 0 if connection is None else _closes(minor, connection if single else _joined(headers, b"connection"))
     if method == b"HEAD" or status in (204, 304):
@@ -201,7 +202,7 @@ def _coded(minor: int, value: bytes, closes: bool) -> Framing:
 
 
 @lru_cache(maxsize=256)
-def _content_length(value: bytes) -> int:
+def content_length(value: bytes) -> int:
     """RFC 9110 section 8.6: identical values may be folded into one; anything else is "an unrecoverable error"."""
     lengths = {part.strip(b" \t") for part in value.split(b",")}
     length = lengths.pop()

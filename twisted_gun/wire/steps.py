@@ -7,6 +7,7 @@ step is done.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Union
 
@@ -18,8 +19,10 @@ __all__ = [
     "Close",
     "Pause",
     "PauseUpload",
+    "PingAnswered",
     "Resume",
     "ResumeUpload",
+    "SettingsChanged",
     "Step",
     "Steps",
     "StreamFailed",
@@ -41,10 +44,12 @@ class Close:
     """
     Close the connection.
 
-    `reason` is None for an orderly end; with one the connection is aborted, and the reason is what its owner is told.
+    `reason` is None for an orderly end; else it is what the connection's owner is told, and the connection is aborted, unless
+    `abort` says that the peer is to read what was sent last.
     """
 
     reason: GunError | None = None
+    abort: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +104,21 @@ class TunnelClosed:
     stream: object
 
 
+@dataclass(frozen=True, slots=True)
+class PingAnswered:
+    """The peer has answered `ping`, `seconds` after it was sent."""
+
+    ping: object
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class SettingsChanged:
+    """The peer has sent these settings, by their names in lower case."""
+
+    settings: Mapping[str, int | bool]
+
+
 Step = Union[
     Write,
     Close,
@@ -106,7 +126,9 @@ Step = Union[
     Pause,
     Resume,
     PauseUpload,
+    PingAnswered,
     ResumeUpload,
+    SettingsChanged,
     StreamFailed,
     TunnelData,
     TunnelClosed,

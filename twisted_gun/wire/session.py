@@ -1,0 +1,275 @@
+"""
+The life of an HTTP/2 connection (RFC 9113 sections 3.4, 5.4, 6.5, 6.7 and 6.8): preface, settings, pings, GOAWAY, and the end.
+
+What both cores do alike, on top of `wire/streams.py`; frames are theirs. What a frame says they tell by the methods under "From the
+peer".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from twisted_gun.errors import GoAway, GunError, TimedOut
+from twisted_gun.options import Http2Options
+from twisted_gun.wire.core import Losses
+from twisted_gun.wire.ends import closed_by, cut_off
+from twisted_gun.wire.frames import ACK, LARGEST, ErrorCode, FrameType, Setting, code_name
+from twisted_gun.wire.states import State
+from twisted_gun.wire.steps import Accepting, Close, PingAnswered, SettingsChanged, Steps, StreamFailed
+from twisted_gun.wire.streams import ConnectionFault, Streams
+
+__all__ = ["Session"]
+
+#: Payloads of pings: 0 is keepalive's, as in Gun; the caller's begin here.
+_FIRST_PING: Final = 10_000
+_KEEPALIVE: Final = bytes(8)
+
+_BOOLS = (Setting.ENABLE_PUSH, Setting.ENABLE_CONNECT_PROTOCOL)
+
+
+class Session(Streams):
+    """A core of HTTP/2 without its frames; see `twisted_gun.wire.core.Core`."""
+
+    name = "http2"
+
+    def __init__(self, options: Http2Options, scheme: bytes, promised: Callable[[Any, bytes], Any]) -> None:
+        super().__init__(options, scheme, promised)
+        self._closed = False
+        self._away: GoAway | None = None  # what the server said when it went away
+        self._killed: list[object] = []
+        self._deadlines: dict[str, float] = {}
+        self._pings: dict[bytes, tuple[object, float]] = {}
+        self._next_ping = _FIRST_PING
+        self._unanswered = 0  # keepalive's pings
+        self._beginning: bytes | None = b""  # what has come of the server's preface; None once it was seen
+
+    # What the core does with frames.
+
+    def _start(self) -> None:
+        """Send the preface and `_own_settings`, and open the connection's window."""
+        raise NotImplementedError
+
+    def _read(self, data: bytes) -> None:
+        """Take frames from the peer."""
+        raise NotImplementedError
+
+    def _send_ping(self, payload: bytes) -> None:
+        raise NotImplementedError
+
+    def _send_goaway(self, code: ErrorCode) -> None:
+        raise NotImplementedError
+
+    def _peer_settings(self, settings: Mapping[int, int]) -> None:
+        """Obey the peer's settings, as far as frames and their sending go."""
+        raise NotImplementedError
+
+    # What the hop asks.
+
+    @property
+    def renewable(self) -> bool:
+        return self._away is not None and self._away.code == ErrorCode.NO_ERROR
+
+    def losses(self) -> Losses:
+        return Losses(tuple(self._killed), tuple(self._unprocessed))
+
+    def deadline(self) -> float | None:
+        return min(self._deadlines.values()) if self._deadlines else None
+
+    # What the hop tells.
+
+    def start(self, now: float) -> Steps:
+        options = self._options
+        self._now = now
+        self._start()
+        self._set("preface", options.preface_timeout)
+        self._set("settings", options.settings_timeout)
+        self._set("keepalive", options.keepalive)
+        return self._done()
+
+    def receive_data(self, data: bytes, now: float) -> Steps:
+        if self._closed:
+            return []
+        self._now = now
+        try:
+            if self._beginning is not None:
+                data = self._check_preface(data)
+            self._read(data)
+        except ConnectionFault as error:
+            self._fail(error.code, error.reason)
+        return self._done()
+
+    def connection_lost(self, reason: GunError, clean: bool) -> Steps:
+        if not self._closed:
+            self._end_all(reason)
+            self._over()
+        return self._done()
+
+    def time_passed(self, now: float) -> Steps:
+        self._now = now
+        for stage in [stage for stage, when in self._deadlines.items() if when <= now]:
+            if self._closed:  # by the one before it
+                break
+            del self._deadlines[stage]
+            if stage == "keepalive":
+                self._keep_alive()
+            else:
+                self._timed_out(stage)
+        return self._done()
+
+    def ping(self, ping: object, now: float) -> Steps:
+        self._now = now
+        payload = self._next_ping.to_bytes(8, "big")
+        self._next_ping += 1
+        self._pings[payload] = ping, now
+        self._send_ping(payload)
+        return self._done()
+
+    def shutdown(self, now: float) -> Steps:
+        self._now = now
+        if not self._closed and not self._shut:
+            self._shut = True
+            self._set("closing", self._options.closing_timeout)
+            self._leave()
+        return self._done()
+
+    # From the peer.
+
+    def _check_preface(self, data: bytes) -> bytes:
+        """
+        The first bytes, once there are enough to tell HTTP/2 from anything else.
+
+        RFC 9113 section 3.4: "the server connection preface consists of a potentially empty SETTINGS frame that MUST be the first frame".
+        """
+        assert self._beginning is not None
+        data = self._beginning + data
+        if data.startswith(b"HTTP/1") or b"HTTP/1".startswith(data):
+            self._beginning = data
+            if len(data) < len(b"HTTP/1"):
+                return b""
+            text = "Invalid connection preface received. Appears to be an HTTP/1 response? (RFC7540 3.5)"
+            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, text)
+        kind, flags = data[3:4], data[4:5]
+        if kind not in (b"", bytes([FrameType.SETTINGS])) or (flags and flags[0] & ACK) or data[5:9].strip(b"\0"):
+            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "Invalid connection preface received. (RFC7540 3.5)")
+        self._beginning = data if len(data) < 9 else None
+        return data if len(data) >= 9 else b""
+
+    def _settings_received(self, settings: Mapping[int, int]) -> None:
+        if settings.get(Setting.ENABLE_PUSH):
+            # RFC 9113 section 6.5.2: "A server MUST NOT explicitly set this value to 1".
+            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "the server says that it accepts pushes (RFC 9113 section 6.5.2)")
+        self._glitch()
+        self._deadlines.pop("preface", None)
+        self._peer_settings(settings)
+        if Setting.MAX_CONCURRENT_STREAMS in settings or not self._settled:
+            self._most_streams = min(settings.get(Setting.MAX_CONCURRENT_STREAMS, LARGEST), self._options.max_streams)
+        self._settled = True
+        if self._options.notify_settings_changed:
+            known = {Setting(key).name.lower(): value for key, value in settings.items() if key in Setting._value2member_map_}
+            named = {name: bool(value) if Setting[name.upper()] in _BOOLS else value for name, value in known.items()}
+            self._steps.append(SettingsChanged(named))
+        if self.accepting:
+            self._steps.append(Accepting())
+
+    def _settings_acked(self) -> None:
+        if self._deadlines.pop("settings", None) is None:
+            self._glitch()
+
+    def _ping_answered(self, payload: bytes) -> None:
+        if payload == _KEEPALIVE and self._unanswered:
+            self._unanswered -= 1
+        elif payload in self._pings:
+            ping, sent = self._pings.pop(payload)
+            self._steps.append(PingAnswered(ping, self._now - sent))
+        else:
+            self._glitch()
+
+    def _went_away(self, last: int, code: int) -> None:
+        """
+        RFC 9113 section 6.8: streams up to `last` may have been processed, and finish; those above it were not.
+
+        A server may say so twice, first with the largest identifier, so that requests on their way to it are not refused.
+        """
+        self._glitch()
+        text = "The connection is going away."
+        self._away = GoAway(f"{text} ({code_name(code)})", code, last)
+        for stream in [stream for stream in self._streams.values() if stream.id > last and stream.id % 2]:
+            error = GoAway(f"{text} ({code_name(code)}) It was not processed: send it again", code, last)
+            self._unprocessed.append(stream.key)
+            self._drop(stream, error)
+        self._leave()
+
+    # The end.
+
+    def _leave(self) -> None:
+        """Take no more requests, say so, and close when nothing is under way any longer."""
+        if self._accepting:
+            self._accepting = False
+            self._send_goaway(ErrorCode.NO_ERROR)
+        self._finish_if_idle()
+
+    def _finish_if_idle(self) -> None:
+        if not self._accepting and not self._by_key and not self._closed:
+            self._over()
+            reason = None if self._shut or self._away is None or self.renewable else self._away
+            self._close = Close(reason, abort=False)
+
+    def _fail(self, code: ErrorCode, reason: GunError, abort: bool = False) -> None:
+        """RFC 9113 section 5.4.1: GOAWAY with `code`, then close; `reason` is what the owner is told."""
+        if not self._closed:
+            self._send_goaway(code)
+            self._end_all(reason)
+            self._close = Close(reason, abort)
+
+    def _end_all(self, reason: GunError) -> None:
+        self._over()
+        for stream in list(self._by_key.values()):
+            # What has arrived is told even to those who had enough for now: there is no later.
+            self._unpark(stream)
+            if stream.state is not State.CLOSED:
+                self._killed.append(stream.key)
+                begun = stream.responded
+                error = cut_off(reason, stream.received, stream.expected) if begun else closed_by(reason)
+                self._steps.append(StreamFailed(stream.key, error))
+        self._streams.clear()
+        self._by_key.clear()
+        self._uploads.clear()
+
+    def _over(self) -> None:
+        self._closed = True
+        self._accepting = False
+        self._deadlines.clear()
+        self._pings.clear()
+
+    # Time.
+
+    def _set(self, stage: str, seconds: float | None) -> None:
+        if seconds is not None:
+            self._deadlines[stage] = self._now + seconds
+
+    def _keep_alive(self) -> None:
+        options = self._options
+        if options.keepalive_tolerance is not None and self._unanswered >= options.keepalive_tolerance:
+            text = "The number of unacknowledged pings exceed the configured tolerance value."
+            self._fail(ErrorCode.NO_ERROR, TimedOut("keepalive", options.keepalive, text))
+            return
+        self._unanswered += 1
+        self._send_ping(_KEEPALIVE)
+        self._set("keepalive", options.keepalive)
+
+    def _timed_out(self, stage: str) -> None:
+        option, code, text = _STAGES[stage]
+        self._fail(code, TimedOut(stage, getattr(self._options, option), text), abort=stage == "closing")
+
+
+_STAGES: dict[str, tuple[str, ErrorCode, str | None]] = {
+    "closing": ("closing_timeout", ErrorCode.NO_ERROR, None),
+    "headers": ("header_timeout", ErrorCode.ENHANCE_YOUR_CALM, None),
+    "preface": ("preface_timeout", ErrorCode.PROTOCOL_ERROR, "The preface was not received in a reasonable amount of time."),
+    "settings": (
+        "settings_timeout",
+        ErrorCode.SETTINGS_TIMEOUT,
+        "The SETTINGS ack was not received within the configured time. (RFC7540 6.5.3)",
+    ),
+}

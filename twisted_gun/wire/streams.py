@@ -1,0 +1,547 @@
+"""
+The streams of an HTTP/2 connection (RFC 9113 sections 5, 6.9 and 8): requests, responses, pushes, and their flow control.
+
+What both cores do alike, above their frames. Responses are checked here, so that a malformed one ends its own stream only. Each call
+from outside gathers its steps in `_steps` and its bytes in `_out`, and `_done` hands them over: all bytes of a call are one write.
+The connection itself, its beginning and its end, is the heir's, `wire/session.py`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final
+
+from twisted_gun.errors import GunError, LimitReached, ProtocolViolation, StreamRefused, StreamReset
+from twisted_gun.events import Data, Headers, Inform, Push, Response, Trailers
+from twisted_gun.options import Http2Options
+from twisted_gun.wire.core import Request
+from twisted_gun.wire.fields import Promise, RequestFields, ResponseHead, check_trailers, parse_promise, parse_response, request_fields
+from twisted_gun.wire.frames import DEFAULT_WINDOW, LARGEST, ErrorCode, code_name
+from twisted_gun.wire.states import RECEIVED, SENT, State, StreamState
+from twisted_gun.wire.steps import Accepting, Close, PauseUpload, ResumeUpload, Steps, StreamFailed, Write
+from twisted_gun.wire.windows import Glitches, window_rules
+
+__all__ = ["ConnectionFault", "Streams"]
+
+#: How many streams are opened before the server has said how many it wants.
+_BEFORE_SETTINGS: Final = 100
+#: How many streams that were certainly not processed are remembered.
+_REMEMBERED: Final = 1000
+#: How many frames other than DATA may still come for a stream that we have reset: interim responses, the final one and its trailers.
+_LATE_FRAMES: Final = 20
+#: A queued upload sends this many bytes, then it is another's turn.
+_TURN: Final = 64 * 1024
+
+
+class ConnectionFault(Exception):
+    """RFC 9113 section 5.4.1: the connection cannot go on; `code` goes into GOAWAY, `reason` is what the owner is told."""
+
+    def __init__(self, code: ErrorCode, reason: GunError | str) -> None:
+        super().__init__(str(reason))
+        self.code = code
+        self.reason = ProtocolViolation(reason) if isinstance(reason, str) else reason
+
+
+class Streams:
+    """The streams of one connection; `promised` makes the key of a pushed stream, from its parent's and its method."""
+
+    def __init__(self, options: Http2Options, scheme: bytes, promised: Callable[[Any, bytes], Any]) -> None:
+        self._options = options
+        self._scheme = scheme
+        self._promised = promised
+        self._steps: Steps = []
+        self._out: list[bytes | memoryview] = []
+        self._close: Close | None = None
+        self._now = 0.0
+        self._streams: dict[int, StreamState] = {}  # open ones
+        self._by_key: dict[Any, StreamState] = {}  # those, and closed ones of which something is still to be told
+        self._next_id = 1
+        self._last_promised = 0
+        self._requests = 0  # open streams of ours
+        self._pushes = 0  # and of the server's
+        self._most_streams = min(_BEFORE_SETTINGS, options.max_streams)
+        self._settled = False  # whether the server's SETTINGS have come
+        self._accepting = True
+        self._shut = False  # by us
+        self._initial_window = DEFAULT_WINDOW  # of a stream we send on
+        self._connection_window = DEFAULT_WINDOW  # of what we receive
+        self._uploads: dict[StreamState, None] = {}  # those with queued content, the next to be served first
+        self._unprocessed: deque[object] = deque(maxlen=_REMEMBERED)
+        self._glitches = Glitches(options.max_glitches, options.glitches_per_second)
+        self._connection_rule, self._stream_rule = window_rules(options)
+        self._connection_renewed_at, self._stream_renewed_at = self._connection_rule.renewed_at, self._stream_rule.renewed_at
+        self._late_bytes = 0  # content that may still come of streams that we have reset
+        self._late_frames = 0  # and other frames
+        self._asked: tuple[Request | None, RequestFields] = (None, RequestFields(b"", b"", b"", ()))  # the last request, likewise
+        self._parsed: tuple[Headers, ResponseHead] = ((), ResponseHead(0, (), None))  # the last head, which often comes again
+        #: Whether a response was received on this connection.
+        self.served = False
+
+    # What the core does with frames.
+
+    def _send_headers(self, stream: StreamState, request: RequestFields, fin: bool) -> None:
+        """Send the fields of a request."""
+        raise NotImplementedError
+
+    def _sendable(self, stream: StreamState) -> int:
+        """How many bytes of content the windows let out."""
+        raise NotImplementedError
+
+    def _send_data(self, stream: StreamState, data: bytes | memoryview, fin: bool) -> None:
+        """Send content, as many DATA frames as it takes; the windows let it out."""
+        raise NotImplementedError
+
+    def _send_reset(self, stream_id: int, code: ErrorCode) -> None:
+        raise NotImplementedError
+
+    def _send_window_update(self, stream_id: int, increment: int) -> None:
+        raise NotImplementedError
+
+    # What the session does.
+
+    def _leave(self) -> None:
+        """Take no more requests, and close when nothing is under way any longer."""
+        raise NotImplementedError
+
+    def _finish_if_idle(self) -> None:
+        """Close if that was only waiting for the last stream."""
+        raise NotImplementedError
+
+    # What the owner of a stream asks.
+
+    @property
+    def accepting(self) -> bool:
+        """Where the peer's limit is reached, a request is refused at once, as Gun does, or waits with those that are not sent yet."""
+        return self._accepting and (self._requests < self._most_streams or (self._settled and self._options.max_waiting is None))
+
+    def request(self, stream: object, request: Request, now: float) -> Steps:
+        self._now = now
+        if self._requests >= self._most_streams:
+            self._refuse(stream, "Maximum concurrency limit has been reached.")
+            return self._done()
+        body = request.body
+        fin = body == b""
+        stream_id = self._next_id
+        self._next_id = stream_id + 2
+        if request is self._asked[0]:
+            fields = self._asked[1]
+        else:
+            fields = request_fields(request)
+            self._asked = request, fields
+        flow = self._options.flow if request.flow is None else request.flow
+        window = self._options.initial_stream_window_size
+        state = StreamState(stream_id, stream, SENT[State.IDLE, fin], flow, self._initial_window, window)
+        state.head = request.method == b"HEAD"
+        state.authority = fields.authority
+        self._streams[stream_id] = self._by_key[stream] = state
+        self._requests += 1
+        self._send_headers(state, fields, fin)
+        if body:
+            self._send_content(state, body, True)
+        if self._next_id > LARGEST:
+            # RFC 9113 section 5.1.1: "A client that is unable to establish a new stream identifier can establish a new connection".
+            self._leave()
+        return self._done()
+
+    def data(self, stream: object, data: bytes, fin: bool, now: float) -> Steps:
+        state = self._by_key.get(stream)
+        if state is not None and state.sending and not state.queued_fin:
+            self._now = now
+            self._send_content(state, data, fin)
+        return self._done()
+
+    def cancel(self, stream: object, now: float, drain: bool = False) -> Steps:
+        state = self._by_key.pop(stream, None)
+        if state is not None:
+            self._now = now
+            if state.id in self._streams:
+                self._reset(state, ErrorCode.CANCEL)
+            else:
+                self._finish_if_idle()
+        return self._done()
+
+    def update_flow(self, stream: object, increment: int, now: float) -> Steps:
+        state = self._by_key.get(stream)
+        if state is not None and state.flow is not None:
+            state.flow += increment
+            self._release(state)
+        return self._done()
+
+    def hold(self, stream: object, held: bool, now: float) -> Steps:
+        state = self._by_key.get(stream)
+        if state is not None:
+            state.held = held
+            self._release(state)
+        return self._done()
+
+    # Sending content.
+
+    def _send_content(self, stream: StreamState, data: bytes, fin: bool) -> None:
+        """Send what the windows let out, and keep the rest."""
+        if stream.queue is not None:
+            stream.queue.append(data)
+            stream.queued_fin = fin
+            return
+        room = self._sendable(stream)
+        if len(data) <= room:
+            self._send_data(stream, data, fin)
+            if fin:
+                self._sent_all(stream)
+            return
+        if room > 0:
+            self._send_data(stream, memoryview(data)[:room], False)
+        stream.queue = deque([memoryview(data)[max(room, 0) :]])
+        stream.queued_fin = fin
+        self._uploads[stream] = None
+        self._steps.append(PauseUpload(stream.key))
+
+    def _send_queued(self) -> None:
+        """The windows have opened: each upload sends a piece, again and again, until they are shut."""
+        progress = True
+        while progress and self._uploads:
+            progress = False
+            threshold = self._options.stream_window_data_threshold
+            for stream in sorted(self._uploads, key=lambda stream: stream.send_window < threshold):
+                progress = self._send_turn(stream) or progress
+
+    def _send_turn(self, stream: StreamState) -> bool:
+        """Send a piece of what is queued; whether there was room for any."""
+        queue = stream.queue
+        assert queue is not None
+        room = most = min(self._sendable(stream), _TURN)
+        while queue and (room > 0 or not queue[0]):
+            data = queue.popleft()
+            if len(data) > room:
+                queue.appendleft(data[room:])
+                data = data[:room]
+            room -= len(data)
+            fin = stream.queued_fin and not queue
+            if data or fin:
+                self._send_data(stream, data, fin)
+        self._uploads.pop(stream)
+        if queue:
+            self._uploads[stream] = None  # behind the others
+            return room < most
+        stream.queue = None
+        if stream.queued_fin:
+            self._sent_all(stream)
+        else:
+            self._steps.append(ResumeUpload(stream.key))
+        return True
+
+    def _sent_all(self, stream: StreamState) -> None:
+        stream.state = SENT[stream.state, True]
+        if stream.state is State.CLOSED:
+            self._forget(stream)
+
+    # From the peer: messages.
+
+    def _headers_received(self, stream_id: int, fields: Headers, fin: bool) -> None:
+        stream = self._streams.get(stream_id)
+        if stream is None:
+            self._late(stream_id, "HEADERS")
+            return
+        try:
+            if stream.responded:
+                self._take_trailers(stream, fields, fin)
+            else:
+                self._take_head(stream, fields, fin)
+        except (ProtocolViolation, LimitReached) as error:
+            self._give_up(stream, error)
+
+    def _take_head(self, stream: StreamState, fields: Headers, fin: bool) -> None:
+        if fields is self._parsed[0]:
+            head = self._parsed[1]
+        else:
+            head = parse_response(fields)
+            self._parsed = fields, head
+        if head.status < 200:
+            self._inform(stream, head, fin)
+            return
+        stream.responded = self.served = True
+        stream.expected = 0 if stream.head or head.status in (204, 304) else head.length
+        if fin:
+            self._check_length(stream, True)
+        stream.state = RECEIVED[stream.state, fin]
+        self._steps.append(Response(stream=stream.key, fin=fin, status=head.status, headers=head.headers))
+        if fin:
+            self._ended(stream)
+
+    def _take_trailers(self, stream: StreamState, fields: Headers, fin: bool) -> None:
+        if not fin:
+            raise ProtocolViolation("header fields in the midst of the content (RFC 9113 section 8.1)")
+        check_trailers(fields)
+        self._check_length(stream, True)
+        self._end(stream, fields)
+
+    def _inform(self, stream: StreamState, head: ResponseHead, fin: bool) -> None:
+        # RFC 9113 section 8.6: "HTTP/2 removes support for the 101 (Switching Protocols) informational status code".
+        if fin or head.status == 101:
+            raise ProtocolViolation(f"an interim response {head.status} that HTTP/2 does not have (RFC 9113 section 8.1)")
+        stream.informed += 1
+        if stream.informed > self._options.max_informational:
+            raise LimitReached("max_informational", self._options.max_informational)
+        if stream.state is State.RESERVED:
+            stream.state = State.HALF_CLOSED_LOCAL
+        self._steps.append(Inform(stream=stream.key, status=head.status, headers=head.headers))
+
+    def _headers_beyond(self, stream_id: int, error: LimitReached) -> None:
+        """The fields were more than a limit of ours allows; the block itself was decoded, so that others can be."""
+        stream = self._streams.get(stream_id)
+        if stream is None:
+            self._late(stream_id, "HEADERS")
+        else:
+            self._give_up(stream, error)
+
+    def _data_received(self, stream_id: int, data: bytes, size: int, fin: bool) -> None:
+        """`data`, which with its padding took `size` bytes of the windows."""
+        left = self._connection_window - size
+        if left <= self._connection_renewed_at:
+            if left < 0:
+                text = "more DATA than the connection's window allows (RFC 9113 section 6.9)"
+                raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, text)
+            left += self._renew(0, self._connection_rule.increment(left))
+        self._connection_window = left
+        stream = self._streams.get(stream_id)
+        if stream is None:
+            self._late_data_received(stream_id, size)
+            return
+        if not data and not fin:
+            self._glitch()
+        try:
+            self._take_data(stream, data, size, fin)
+        except ProtocolViolation as error:
+            self._give_up(stream, error)
+
+    def _take_data(self, stream: StreamState, data: bytes, size: int, fin: bool) -> None:
+        stream.receive_window -= size
+        if stream.receive_window < 0:
+            error = ProtocolViolation("more DATA than the stream's window allows (RFC 9113 section 6.9)")
+            self._give_up(stream, error, ErrorCode.FLOW_CONTROL_ERROR)
+            return
+        if not stream.responded:
+            raise ProtocolViolation("DATA before the response's header fields (RFC 9113 section 8.1)")
+        stream.received += len(data)
+        if stream.expected is not None:
+            self._check_length(stream, fin)
+        if stream.parked is not None or stream.withheld:
+            stream.park(data)
+            if fin:
+                self._end(stream, ())
+        elif fin:
+            self._end(stream, (), data)
+        elif data:
+            self._tell_data(stream, data, False)
+            if stream.receive_window <= self._stream_renewed_at:
+                self._renew_stream(stream)
+
+    def _late_data_received(self, stream_id: int, size: int) -> None:
+        """Content of a stream that we have reset; it counts toward the connection's window (RFC 9113 section 5.1)."""
+        if not size or self._is_idle(stream_id):
+            self._late(stream_id, "DATA")
+        self._late_bytes -= size
+        if self._late_bytes < 0:
+            raise ConnectionFault(ErrorCode.STREAM_CLOSED, f"DATA on stream {stream_id}, which is closed (RFC 9113 section 5.1)")
+
+    def _check_length(self, stream: StreamState, fin: bool) -> None:
+        """RFC 9113 section 8.1.1: malformed, if Content-Length "does not equal the sum of the DATA frame payload lengths"."""
+        expected = stream.expected
+        if expected is not None and (stream.received > expected or (fin and stream.received < expected)):
+            raise ProtocolViolation(f"the response has {stream.received} bytes of content, its fields say {expected} (RFC 9113 8.1.1)")
+
+    def _reset_received(self, stream_id: int, code: int) -> None:
+        stream = self._streams.get(stream_id)
+        if stream is None:
+            self._late(stream_id, "RST_STREAM")
+        elif code == ErrorCode.REFUSED_STREAM:
+            # RFC 9113 section 8.7: "the stream is being closed prior to any processing having occurred".
+            self._unprocessed.append(stream.key)
+            self._drop(stream, StreamRefused("the server refused this stream (REFUSED_STREAM); it was not processed: send it again"))
+        else:
+            self._drop(stream, StreamReset(f"Stream reset by server. ({code_name(code)})", code))
+
+    # From the peer: pushes.
+
+    def _promise_received(self, stream_id: int, promised_id: int, fields: Headers) -> None:
+        """RFC 9113 section 8.4: the server will answer a request nobody made; `promised_id` was checked to be a new one."""
+        self._last_promised = promised_id
+        parent = self._streams.get(stream_id)
+        if parent is None and self._is_idle(stream_id):
+            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, f"PUSH_PROMISE on stream {stream_id}, which is idle (RFC 9113 section 5.1)")
+        if parent is None or self._shut:
+            self._refuse_promise(promised_id, ErrorCode.CANCEL)
+        elif self._pushes >= self._options.max_concurrent_streams:
+            self._refuse_promise(promised_id, ErrorCode.REFUSED_STREAM)
+        else:
+            try:
+                promise = parse_promise(fields)
+                # RFC 9113 section 8.4: the server must be authoritative for it; what else it may speak for is not known here.
+                if promise.scheme != self._scheme or promise.authority != parent.authority:
+                    raise ProtocolViolation("a promise of another origin")
+            except ProtocolViolation:
+                self._refuse_promise(promised_id, ErrorCode.PROTOCOL_ERROR)
+            else:
+                self._accept_promise(parent, promised_id, promise)
+
+    def _refuse_promise(self, promised_id: int, code: ErrorCode) -> None:
+        self._glitch()
+        self._send_reset(promised_id, code)
+        self._expect_late(self._options.initial_stream_window_size)
+
+    def _accept_promise(self, parent: StreamState, promised_id: int, promise: Promise) -> None:
+        key = self._promised(parent.key, promise.method)
+        stream = StreamState(promised_id, key, State.RESERVED, parent.flow_at_first, 0, self._options.initial_stream_window_size)
+        stream.head = promise.method == b"HEAD"
+        self._streams[promised_id] = self._by_key[key] = stream
+        self._pushes += 1
+        uri = b"%b://%b%b" % (promise.scheme, promise.authority, promise.path)
+        self._steps.append(Push(stream=parent.key, pushed_stream=key, method=promise.method, uri=uri, headers=promise.headers))
+
+    # From the peer: what is of no use.
+
+    def _late(self, stream_id: int, kind: str) -> None:
+        """A frame of a stream that is not open: it was reset by us, and the peer did not know yet, or it never was."""
+        if self._is_idle(stream_id):
+            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, f"{kind} on stream {stream_id}, which is idle (RFC 9113 section 5.1)")
+        self._late_frames -= 1
+        if self._late_frames < 0:
+            self._late_frames = 0
+            self._glitch()
+
+    def _is_idle(self, stream_id: int) -> bool:
+        """Whether a stream was never opened; one that was and is not in `_streams` is closed."""
+        return stream_id >= self._next_id if stream_id % 2 else stream_id > self._last_promised
+
+    def _glitch(self) -> None:
+        """The peer sent a frame without use. Too many of them are an attack."""
+        if self._glitches.count(self._now):
+            raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, LimitReached("max_glitches", self._options.max_glitches))
+
+    # Telling content, and withholding it.
+
+    def _tell_data(self, stream: StreamState, data: bytes, fin: bool) -> None:
+        if stream.flow is not None:
+            stream.flow -= 1
+        self._steps.append(Data(stream=stream.key, fin=fin, data=data))
+
+    def _release(self, stream: StreamState) -> None:
+        """Its owner may want more now: tell what was parked, and let the peer send on."""
+        if not stream.withheld:
+            self._unpark(stream)
+            if stream.receiving and stream.receive_window <= self._stream_renewed_at:
+                self._renew_stream(stream)
+
+    def _unpark(self, stream: StreamState) -> None:
+        parked, end = stream.parked, stream.parked_end
+        if parked is None:
+            return
+        stream.parked = stream.parked_end = None
+        if parked or end == ():
+            self._tell_data(stream, bytes(parked), end == ())
+        if end:
+            self._steps.append(Trailers(stream=stream.key, headers=end))
+        if end is not None:
+            self._by_key.pop(stream.key, None)
+            self._finish_if_idle()
+
+    def _end(self, stream: StreamState, trailers: Headers, data: bytes = b"") -> None:
+        """The last of the response: `data`, where none is parked; then `trailers`, if there are any."""
+        stream.state = RECEIVED[stream.state, True]
+        if stream.parked is not None:
+            stream.parked_end = trailers
+        elif trailers:
+            self._steps.append(Trailers(stream=stream.key, headers=trailers))
+        else:
+            self._tell_data(stream, data, True)
+        self._ended(stream)
+
+    def _ended(self, stream: StreamState) -> None:
+        """The whole response has come. A request that is not complete by now is given up, as HTTP/1.1 has to do it."""
+        if stream.state is State.HALF_CLOSED_REMOTE:
+            self._send_reset(stream.id, ErrorCode.NO_ERROR)
+            self._late_frames += 1  # RFC 9113 section 8.1: the server may ask for just that
+        self._forget(stream)
+
+    def _renew_stream(self, stream: StreamState) -> None:
+        stream.receive_window += self._renew(stream.id, self._stream_rule.increment(stream.receive_window))
+
+    def _renew(self, stream_id: int, increment: int) -> int:
+        if increment:
+            self._send_window_update(stream_id, increment)
+        return increment
+
+    # Ends of streams.
+
+    def _refuse(self, key: object, why: str) -> None:
+        self._unprocessed.append(key)
+        self._steps.append(StreamFailed(key, StreamRefused(why)))
+
+    def _give_up(self, stream: StreamState, error: GunError, code: ErrorCode | None = None) -> None:
+        """
+        The peer did with `stream` what it must not.
+
+        RFC 9113 section 8.1.1: "Malformed requests or responses that are detected MUST be treated as a stream error".
+        """
+        if code is None:
+            code = ErrorCode.ENHANCE_YOUR_CALM if isinstance(error, LimitReached) else ErrorCode.PROTOCOL_ERROR
+        self._reset(stream, code, error)
+
+    def _reset(self, stream: StreamState, code: ErrorCode, error: GunError | None = None) -> None:
+        """End `stream` from our side; its owner is told of an `error`."""
+        self._send_reset(stream.id, code)
+        self._expect_late(max(stream.receive_window, 0))
+        self._drop(stream, error)
+
+    def _expect_late(self, size: int) -> None:
+        """RFC 9113 section 5.1: the peer may have sent frames before it learns that a stream was reset; no more than `size` of DATA."""
+        self._late_bytes += size
+        self._late_frames += _LATE_FRAMES
+
+    def _drop(self, stream: StreamState, error: GunError | None) -> None:
+        """`stream` has ended before its response did."""
+        if error is not None:
+            self._unpark(stream)
+            self._steps.append(StreamFailed(stream.key, error))
+        stream.parked = None
+        self._forget(stream)
+
+    def _forget(self, stream: StreamState) -> None:
+        """`stream` is closed, and kept only if something is still to be told of it."""
+        full = self._requests >= self._most_streams
+        del self._streams[stream.id]
+        stream.state = State.CLOSED
+        stream.queue = None
+        self._uploads.pop(stream, None)
+        if stream.parked is None:
+            self._by_key.pop(stream.key, None)
+        if stream.id % 2:
+            self._requests -= 1
+            if full and self.accepting:
+                self._steps.append(Accepting())
+        else:
+            self._pushes -= 1
+        self._finish_if_idle()
+
+    def _done(self) -> Steps:
+        """The steps of this call, with one write for all that is to be sent."""
+        steps, self._steps = self._steps, []
+        if self._out:
+            steps.append(Write(b"".join(self._out)))
+            self._out.clear()
+        if self._close is not None:
+            steps.append(self._close)
+            self._close = None
+        return steps
+
+
+_STAGES: dict[str, tuple[str, ErrorCode, str | None]] = {
+    "closing": ("closing_timeout", ErrorCode.NO_ERROR, None),
+    "headers": ("header_timeout", ErrorCode.ENHANCE_YOUR_CALM, None),
+    "preface": ("preface_timeout", ErrorCode.PROTOCOL_ERROR, "The preface was not received in a reasonable amount of time."),
+    "settings": (
+        "settings_timeout",
+        ErrorCode.SETTINGS_TIMEOUT,
+        "The SETTINGS ack was not received within the configured time. (RFC7540 6.5.3)",
+    ),
+}
