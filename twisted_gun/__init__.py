@@ -9,7 +9,7 @@ twisted_gun: an HTTP client for Twisted, made for connections that live long.
     body = await stream.await_body()
 """
 
-from twisted_gun.connection import Connection, open, open_unix, open_url  # noqa: A004 - Gun's name
+from twisted_gun.connection import Connection
 from twisted_gun.errors import (
     BadState,
     ConnectFailed,
@@ -31,11 +31,12 @@ from twisted_gun.errors import (
     Truncated,
     UpgradeRefused,
 )
-from twisted_gun.events import Data, Down, Error, Event, Headers, Inform, Notify, Response, Trailers, Up, Upgrade
+from twisted_gun.events import Data, Down, Error, Event, Headers, Inform, Notify, Push, Response, Trailers, Up, Upgrade
 from twisted_gun.info import ConnectionInfo, Origin, TlsInfo
 from twisted_gun.interfaces import IReceiver
 from twisted_gun.net.factory import GunClientFactory, backoff
-from twisted_gun.options import HttpOptions, Options, TcpOptions, TlsOptions
+from twisted_gun.opening import open, open_unix, open_url  # noqa: A004 - Gun's name
+from twisted_gun.options import Http2Options, HttpOptions, Options, TcpOptions, TlsOptions
 from twisted_gun.receivers import Receiver
 from twisted_gun.stream import Stream, StreamInfo
 
@@ -61,6 +62,7 @@ __all__ = [
     "Headers",
     "Inform",
     "Notify",
+    "Push",
     "Response",
     "Trailers",
     "Up",
@@ -69,6 +71,7 @@ __all__ = [
     "IReceiver",
     "Receiver",
     # options
+    "Http2Options",
     "HttpOptions",
     "Options",
     "TcpOptions",

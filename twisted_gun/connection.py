@@ -1,17 +1,17 @@
 """
-What a user holds: the connection, and how one is opened.
+What a user holds: the connection.
 
-It keeps requests until the connection is up, and brings each event to the one it is meant for. What a caller gives is checked and
-converted in `request.py` and `options.py`; the connection's life is in `net/factory.py`, its bytes are in `net/hop.py`.
+It keeps requests until the connection is up, and brings each event to the one it is meant for. How one is opened is in `opening.py`;
+what a caller gives is checked and converted in `request.py` and `options.py`; the connection's life is in `net/factory.py`, its bytes
+are in `net/hop.py`.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 from weakref import WeakSet
 
 from twisted.internet.defer import Deferred, fail, succeed
@@ -24,102 +24,28 @@ from twisted_gun.errors import (
     GunError,
     InvalidRequest,
     LimitReached,
-    OptionError,
     ShuttingDown,
     StreamClosed,
     TimedOut,
 )
-from twisted_gun.events import Data, Down, Error, StreamEvent, Up, Upgrade
-from twisted_gun.headers import HeadersLike, authority, check_host, check_method, check_transform
+from twisted_gun.events import Data, Down, Error, Notify, Push, StreamEvent, Up, Upgrade
+from twisted_gun.headers import HeadersLike, check_method, check_transform
 from twisted_gun.info import ConnectionInfo, Origin, tls_info
-from twisted_gun.net.dial import EndpointConnector, endpoint_for
+from twisted_gun.net.dial import EndpointConnector
 from twisted_gun.net.factory import GunClientFactory
 from twisted_gun.net.hop import Hop, HopOptions
 from twisted_gun.net.timer import Deadlines
-from twisted_gun.net.tls import ConnectionCreator, TlsEndpoint, connection_creator
+from twisted_gun.net.tls import ConnectionCreator
 from twisted_gun.net.trace import Traced
-from twisted_gun.options import HttpOptions, Options, make_options
+from twisted_gun.options import Http2Options, HttpOptions, Options
 from twisted_gun.receivers import as_receiver, check_timeout
-from twisted_gun.request import FOLLOWS, RequestOptions, make_request, request_options
+from twisted_gun.request import FOLLOWS, RequestOptions, check_request_options, make_request
 from twisted_gun.stream import CORE, PENDING, TRANSPORT, Stream
 from twisted_gun.wire.core import Core, Request
 from twisted_gun.wire.http1 import Http1
+from twisted_gun.wire.http2 import Http2
 
-__all__ = ["Connection", "open", "open_unix", "open_url"]
-
-_PORTS = {"http": 80, "https": 443}
-
-
-def open(  # noqa: A001 - Gun's name
-    host: Any,
-    port: int,
-    *,
-    owner: Any = None,
-    reply_to: Any = None,
-    reactor: Any = None,
-    options: Options | None = None,
-    **keywords: Any,
-) -> Connection:
-    """
-    A connection to `host` and `port`, at once; it dials in the background. Gun's gun:open/3.
-
-    `owner` is told of the connection, `reply_to` of all its streams: an `IReceiver` or a callable each. Options are those of
-    `twisted_gun.Options`, as keywords or as `options`; bad ones raise `OptionError`, a bad host `InvalidRequest`.
-    """
-    name = check_host(host)
-    if type(port) is not int or not 0 < port < 65536:
-        raise OptionError("port", "a whole number from 1 to 65535", port)
-    settled = make_options(options, keywords, port).settled(port)
-    scheme = "https" if settled.transport == "tls" else "http"
-    origin = Origin(scheme=scheme, host=name, port=port, authority=authority(name, port, _PORTS[scheme]))
-    return _start(origin, None, owner, reply_to, reactor, settled)
-
-
-def open_unix(
-    path: str,
-    *,
-    owner: Any = None,
-    reply_to: Any = None,
-    reactor: Any = None,
-    options: Options | None = None,
-    **keywords: Any,
-) -> Connection:
-    """A connection to the UNIX socket at `path`; the requests are for localhost. Gun's gun:open_unix/2."""
-    if not isinstance(path, str) or not path or "\0" in path:
-        raise OptionError("path", "the path of a UNIX socket", path)
-    settled = make_options(options, keywords, 80).settled(80)
-    scheme = "https" if settled.transport == "tls" else "http"
-    origin = Origin(scheme=scheme, host="localhost", port=_PORTS[scheme], authority=b"localhost")
-    return _start(origin, path, owner, reply_to, reactor, settled)
-
-
-def open_url(url: str, **arguments: Any) -> Connection:
-    """A connection to the origin of an http or https `url`, whose path is not looked at; otherwise as `open`."""
-    if not isinstance(url, (str, bytes)):
-        raise InvalidRequest(f"url: expected str or bytes, not {type(url).__name__}")
-    try:
-        parts = urlsplit(url.decode("ascii", "replace") if isinstance(url, bytes) else url)
-        port = _PORTS.get(parts.scheme, 0) if parts.port is None else parts.port
-    except ValueError as error:
-        raise InvalidRequest(f"url: {error}") from error
-    if parts.scheme not in _PORTS or not parts.hostname:
-        raise InvalidRequest(f"url: expected http://host or https://host, not {parts.scheme}://{parts.hostname or ''}")
-    if parts.username is not None:
-        raise InvalidRequest("url: send credentials in an authorization header; they are not taken from the URL")
-    transport = "tls" if parts.scheme == "https" else "tcp"
-    return open(parts.hostname, port, **{"transport": transport, **arguments})
-
-
-def _start(origin: Origin, path: str | None, owner: Any, reply_to: Any, reactor: Any, options: Options) -> Connection:
-    if reactor is None:
-        from twisted.internet import reactor
-    creator = connection_creator(origin.host, options.tls_opts, options.alpn) if options.transport == "tls" else None
-    endpoint = endpoint_for(reactor, options, origin.host, origin.port, path)
-    if creator is not None:
-        endpoint = TlsEndpoint(creator, endpoint, reactor)
-    told = as_receiver("owner", owner), as_receiver("reply_to", reply_to)
-    destination = path or authority(origin.host, origin.port, 0).decode()
-    return Connection(origin, destination, endpoint, creator, options, *told, reactor)
+__all__ = ["Connection"]
 
 
 class Connection:
@@ -144,8 +70,10 @@ class Connection:
         #: Whom the requests are for, an `Origin`.
         self.origin = origin
         self._options = options
-        self._http: HttpOptions = dict(options.protocols or ()).get("http") or options.http_opts
-        self._defaults = RequestOptions(reply_to, self._http.flow)
+        self._protocols: dict[str, Any] = dict(options.protocols or ())
+        self._http: HttpOptions = self._protocols.get("http", options.http_opts)
+        self._http2: Http2Options = self._protocols.get("http2", options.http2_opts)
+        self._defaults = RequestOptions(reply_to, None)
         self._owner = owner
         self._creator = creator
         self._deadlines = Deadlines(reactor)
@@ -157,6 +85,7 @@ class Connection:
         self._waking = False
         self._kept: list[Stream] = []  # ended in this turn, with events that those who are woken may still read
         self._transport_paused = False
+        self._pings: dict[_Ping, None] = {}  # not answered yet
         self._up_waiters: list[Deferred[str]] = []
         self._end_waiters: list[Deferred[GunError | None]] = []
         self._end: GunError | None = None
@@ -304,11 +233,24 @@ class Connection:
         return self._request(check_method(method), path, headers, FOLLOWS, request_options)
 
     def ping(self, **request_options: Any) -> Deferred[float]:
-        """Raises `BadState`: HTTP/1.1 has no ping; ``http_opts.keepalive`` keeps such a connection alive."""
-        raise BadState("HTTP/1.1 has no ping; use the option http_opts.keepalive to keep the connection alive")
+        """
+        Ask the server for a sign of life (RFC 9113 section 6.7): fires with the round trip in seconds; HTTP/2 only.
+
+        `reply_to`, or else the owner, is told by a ``ping_ack`` `Notify` too. Fails with `StreamClosed` when the connection goes down.
+        Raises `BadState` over HTTP/1.1, which has no ping, and while the connection is not up.
+        """
+        chosen = check_request_options(request_options, RequestOptions(self._owner, None))
+        hop = self._hop
+        if hop is None or not hop.running:
+            raise BadState(f"the connection is {self._factory.state}: there is nobody to ping")
+        ping = _Ping(Deferred(lambda _: self._pings.pop(ping, None)), chosen.reply_to)
+        steps = hop.core.ping(ping, self._deadlines.now())
+        self._pings[ping] = None
+        hop.perform(steps)
+        return ping.deferred
 
     def _request(self, method: bytes, path: str | bytes, headers: HeadersLike, body: Any, options: Mapping[str, Any]) -> Stream:
-        chosen = request_options(options, self._defaults) if options else self._defaults
+        chosen = check_request_options(options, self._defaults) if options else self._defaults
         request, producer = make_request(method, path, headers, body, self.origin.authority, chosen)
         if request.body is None and request.length is None and self._http.version == "HTTP/1.0":
             raise InvalidRequest("HTTP/1.0 cannot end content of unknown length: give content-length")
@@ -340,10 +282,12 @@ class Connection:
         stream._queued = []
         stream._block(PENDING, True)
         self._pending.append((stream, request))
-        if len(self._pending) > self._options.max_waiting:
+        up = hop is not None and hop.running
+        most = self._http2.max_waiting if up and self._http2.max_waiting is not None else self._options.max_waiting
+        if len(self._pending) > most:
             self._pending.pop()
             # Told in a turn of its own: the caller does not hold the stream yet, and one that asks again at once would recurse.
-            reason = LimitReached("max_waiting", self._options.max_waiting)
+            reason = LimitReached("max_waiting", most)
             self._deadlines.set((stream, "refused"), 0.0, lambda: self._fail_stream(stream, reason))
 
     def _hand_over(self, hop: Hop, stream: Stream, request: Request) -> None:
@@ -352,6 +296,8 @@ class Connection:
         hop.perform(hop.core.request(stream, request, now))
         for data, fin in queued or ():
             hop.perform(hop.core.data(stream, data, fin, now))
+        if stream._granted:
+            hop.perform(hop.core.update_flow(stream, stream._granted, now))
         if stream._blocked:
             stream._block(TRANSPORT, self._transport_paused)
             stream._block(PENDING, False)
@@ -362,10 +308,9 @@ class Connection:
             hop.perform(hop.core.data(stream, data, fin, self._deadlines.now()))
 
     def _update_flow(self, stream: Stream, increment: int) -> None:
-        for at, (waiting, request) in enumerate(self._pending):
-            if waiting is stream and request.flow is not None:
-                self._pending[at] = (stream, replace(request, flow=request.flow + increment))
-                return
+        if any(waiting is stream for waiting, _ in self._pending):
+            stream._granted += increment
+            return
         hop = self._hop
         if hop is not None:
             hop.perform(hop.core.update_flow(stream, increment, self._deadlines.now()))
@@ -396,6 +341,8 @@ class Connection:
     def tell(self, event: StreamEvent) -> None:
         stream: Any = event.stream
         if stream.ended:
+            if type(event) is Push:  # which nobody was told of
+                self._cancel(event.pushed_stream)
             return
         if event.fin:
             self._over(stream)
@@ -415,6 +362,8 @@ class Connection:
         fired = bool(woken)
         while woken:
             deferred, result = woken.popleft()
+            if deferred.called:  # a ping's, cancelled by what was woken before it
+                continue
             if isinstance(result, GunError):
                 deferred.errback(result)
             else:
@@ -433,6 +382,16 @@ class Connection:
 
     def tunnel_closed(self, stream: Stream) -> None:
         self.tell(Data(stream=stream, fin=True, data=b""))
+
+    def ping_answered(self, ping: _Ping, seconds: float) -> None:
+        if ping.receiver is not None:
+            self._call(ping.receiver, Notify(connection=self, type="ping_ack", info=seconds), None)
+        if ping in self._pings:
+            del self._pings[ping]
+            self._woken.append((ping.deferred, seconds))
+
+    def settings_changed(self, settings: Mapping[str, int | bool]) -> None:
+        self._tell_owner(Notify(connection=self, type="settings_changed", info=settings))
 
     def upload_paused(self, stream: Stream | None, paused: bool) -> None:
         if stream is not None:
@@ -455,7 +414,7 @@ class Connection:
     def make_hop(self) -> Hop:
         options = HopOptions(
             tls_handshake_timeout=self._options.tls_handshake_timeout,
-            closing_timeout=self._http.closing_timeout,
+            closing_timeout=next(iter(self._protocols.values()), self._http).closing_timeout,
             send_timeout=self._options.tcp_opts.send_timeout,
             nodelay=self._options.tcp_opts.nodelay,
             keepalive=self._options.tcp_opts.keepalive,
@@ -466,9 +425,21 @@ class Connection:
 
     def _choose(self, negotiated: bytes | None) -> Core:
         """The core for what ALPN negotiated: without an answer, the only protocol offered, else HTTP/1.1; as Gun."""
-        if negotiated not in (None, b"http/1.1"):
-            raise ConnectionFailed(f"the server chose {negotiated!r}, which this version does not speak; offer only 'http' in protocols")
-        return Http1(self._http)
+        if negotiated is None:
+            name = next(iter(self._protocols)) if len(self._protocols) == 1 else "http"
+        else:
+            name = {b"h2": "http2", b"http/1.1": "http"}.get(negotiated, "")
+            if name not in self._protocols:
+                raise ConnectionFailed(f"the server chose {negotiated!r}, which was not offered (RFC 7301 section 3.2)")
+        if name == "http":
+            return Http1(self._http)
+        return Http2(self._http2, self.origin.scheme.encode(), self._promised)
+
+    def _promised(self, parent: Any, method: bytes) -> Stream:
+        """The stream of a response that the server promises to send along with that of `parent`."""
+        stream = Stream(self, method, parent._receiver)
+        self._live[stream] = None
+        return stream
 
     def went_up(self, hop: Hop) -> None:
         self._transport_paused = False
@@ -486,6 +457,7 @@ class Connection:
 
     def went_down(self, hop: Hop, reason: GunError | None) -> None:
         self._hop = None
+        self._fail_pings(reason)
         if self._factory.ending:
             return
         losses = hop.core.losses()
@@ -501,6 +473,7 @@ class Connection:
 
     def terminated(self, reason: GunError | None) -> None:
         self._hop = None
+        self._fail_pings(reason)
         self._end = reason
         end = reason or StreamClosed("the connection was closed")
         self._end_streams(end)
@@ -546,6 +519,14 @@ class Connection:
             self.stream_failed(stream, reason)
         self.turn_over()
 
+    def _fail_pings(self, reason: GunError | None) -> None:
+        pings, self._pings = self._pings, {}
+        for ping in pings:
+            self._woken.append(
+                (ping.deferred, StreamClosed(f"the connection ended before the ping was answered: {reason or 'it was closed'}"))
+            )
+        self.turn_over()
+
     def _end_streams(self, reason: GunError) -> None:
         self._pending.clear()
         for stream in list(self._live):
@@ -572,6 +553,14 @@ class Connection:
         last = self._factory.last_failure
         why = "" if last is None else f"; the last attempt failed: {last}"
         return f" (the connection is {self._factory.state}, and goes on trying{why})"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Ping:
+    """A ping that is under way, and who is told of its answer."""
+
+    deferred: Deferred[float]
+    receiver: Any
 
 
 def _confirm(creator: ConnectionCreator) -> Callable[[Any], None]:

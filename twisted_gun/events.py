@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # the types of two fields only; nothing is imported when the 
     from twisted_gun.errors import GunError
     from twisted_gun.stream import Stream
 
-__all__ = ["Data", "Down", "Error", "Event", "Headers", "Inform", "Notify", "Response", "Trailers", "Up", "Upgrade"]
+__all__ = ["Data", "Down", "Error", "Event", "Headers", "Inform", "Notify", "Push", "Response", "Trailers", "Up", "Upgrade"]
 
 #: Header or trailer fields, in their order: names in lower case, duplicates kept.
 Headers = tuple[tuple[bytes, bytes], ...]
@@ -138,6 +138,23 @@ class Trailers(_Shown):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Push(_Shown):
+    """
+    The server promises a response nobody asked for (RFC 9113 section 8.4): `pushed_stream` will be told of it.
+
+    The promised request is `method`, `uri` (absolute) and `headers`. Cancel `pushed_stream` where it is not wanted.
+    """
+
+    told_as: ClassVar[str] = "gun_push"
+    fin: ClassVar[bool] = False
+    stream: Stream
+    pushed_stream: Stream
+    method: bytes
+    uri: bytes
+    headers: Headers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Upgrade(_Shown):
     """The server switched to one of the `protocols` the request asked for; the stream's bytes are now that protocol's."""
 
@@ -149,7 +166,7 @@ class Upgrade(_Shown):
 
 
 #: What a stream's receiver may be told.
-StreamEvent = Union[Inform, Response, Data, Trailers, Upgrade, Error]
+StreamEvent = Union[Inform, Response, Data, Trailers, Push, Upgrade, Error]
 #: What an owner may be told.
 ConnectionEvent = Union[Up, Down, Notify, Error]
 #: Any event.

@@ -42,5 +42,8 @@ class IReceiver(Interface):
     def gun_trailers(event: events.Trailers) -> None:
         """The trailer fields; they end the response."""
 
+    def gun_push(event: events.Push) -> None:
+        """The server promises a response nobody asked for; its stream, ``event.pushed_stream``, is told to this receiver too."""
+
     def gun_upgrade(event: events.Upgrade) -> None:
         """The server switched protocols; from here on `gun_data` brings that protocol's bytes."""

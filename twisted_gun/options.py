@@ -16,7 +16,7 @@ from typing import Any, ClassVar, TypeVar
 
 from twisted_gun.errors import OptionError
 
-__all__ = ["HttpOptions", "Options", "RetryFunction", "TcpOptions", "TlsOptions"]
+__all__ = ["Http2Options", "HttpOptions", "Options", "RetryFunction", "TcpOptions", "TlsOptions"]
 
 #: Called before each retry with the retries left and the options; gives ``{"retries": left, "timeout": seconds}``.
 RetryFunction = Callable[[int, "Options"], Mapping[str, Any]]
@@ -103,6 +103,94 @@ class HttpOptions:
         _check(self, "version", self.version in ("HTTP/1.1", "HTTP/1.0"), "'HTTP/1.1' or 'HTTP/1.0'")
 
 
+#: RFC 9113: the largest window, and the bounds of SETTINGS_MAX_FRAME_SIZE.
+_LARGEST_WINDOW = 2**31 - 1
+_FRAME_SIZES = range(2**14, 2**24)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Http2Options:
+    """
+    Options of HTTP/2 (``http2_opts``). Times in seconds, sizes in bytes. Gun's names and defaults, but server push is off.
+
+    `core` is "own", or "h2" for the reference on hyper-h2. `flow` is how many data events a stream may be told before `update_flow`;
+    meanwhile its window is withheld. `keepalive` sends a PING so often; once `keepalive_tolerance` of them are unanswered the
+    connection is given up. `max_waiting` is how many requests may wait while the peer's limit of concurrent streams is reached;
+    with None they fail at once. `notify_settings_changed` tells the owner of each SETTINGS frame. `preface_timeout` is for the
+    server's first frame, `settings_timeout` for the acknowledgment of ours, `header_timeout` for a header block that has begun.
+
+    The windows: `initial_connection_window_size` and `initial_stream_window_size` are what the peer may send before it waits, the
+    bound of what an unread stream keeps in memory; a window is renewed to its size and margin when half of it is used, or no more
+    than its threshold is left, but not beyond its `max_`. Streams whose send window is below `stream_window_data_threshold` send
+    after the others. `max_concurrent_streams` bounds pushed streams, `max_streams` our own where the peer allows more.
+    The other `max_` options bound what a peer may send: beyond them the stream, or the connection, fails with `LimitReached`.
+    `max_glitches` is how many frames without use (PING, SETTINGS, PRIORITY, empty DATA and the like) may come at once, and
+    `glitches_per_second` how many after that.
+    """
+
+    prefix: ClassVar[str] = "http2_opts."
+
+    closing_timeout: float | None = 15.0
+    connection_window_margin_size: int = 65_535
+    connection_window_update_threshold: int = 163_840
+    core: str = "own"
+    enable_connect_protocol: bool = False
+    enable_push: bool = False
+    flow: int | None = None
+    glitches_per_second: float = 33.0
+    header_timeout: float | None = 30.0
+    initial_connection_window_size: int = 8_000_000
+    initial_stream_window_size: int = 8_000_000
+    keepalive: float | None = None
+    keepalive_tolerance: int | None = None
+    max_concurrent_streams: int = 100
+    max_connection_window_size: int = _LARGEST_WINDOW
+    max_continuations: int = 8
+    max_decode_table_size: int = 4096
+    max_encode_table_size: int = 4096
+    max_fragmented_header_block_size: int = 32 * 1024
+    max_frame_size_received: int = 16 * 1024
+    max_frame_size_sent: int | None = None
+    max_glitches: int = 1000
+    max_header_count: int = 256
+    max_header_list_size: int = 64 * 1024
+    max_informational: int = 16
+    max_stream_window_size: int = _LARGEST_WINDOW
+    max_streams: int = 1000
+    max_waiting: int | None = None
+    notify_settings_changed: bool = False
+    preface_timeout: float | None = 5.0
+    settings_timeout: float | None = 5.0
+    stream_window_data_threshold: int = 16_384
+    stream_window_margin_size: int = 65_535
+    stream_window_update_threshold: int = 163_840
+
+    def __post_init__(self) -> None:
+        _check_seconds(self, "closing_timeout", "header_timeout", "keepalive", "preface_timeout", "settings_timeout", zero=False)
+        _check_counts(self, "flow", "max_waiting", optional=True)
+        _check_counts(self, "keepalive_tolerance", least=0, optional=True)
+        _check_counts(self, "max_continuations", "max_decode_table_size", "max_encode_table_size", least=0)
+        _check_counts(self, "max_fragmented_header_block_size", "max_glitches", "max_header_count", "max_header_list_size")
+        _check_counts(self, "max_informational", "max_streams")
+        _check_counts(self, "max_concurrent_streams", "stream_window_data_threshold", least=0)
+        _check(self, "glitches_per_second", _is_number(self.glitches_per_second) and self.glitches_per_second >= 0, "a number >= 0")
+        _check(self, "core", self.core in ("own", "h2"), "'own' or 'h2'")
+        _check_bools(self, "enable_connect_protocol", "enable_push", "notify_settings_changed")
+        self._check_windows()
+        for name in ("max_frame_size_received", "max_frame_size_sent"):
+            size = getattr(self, name)
+            allowed = (type(size) is int and size in _FRAME_SIZES) or (size is None and name == "max_frame_size_sent")
+            _check(self, name, allowed, "a whole number from 16384 to 16777215 (RFC 9113 section 6.5.2)")
+
+    def _check_windows(self) -> None:
+        for kind, least in (("connection", 65_535), ("stream", 1)):
+            for name in (f"initial_{kind}_window_size", f"max_{kind}_window_size"):
+                size = getattr(self, name)
+                allowed = type(size) is int and least <= size <= _LARGEST_WINDOW
+                _check(self, name, allowed, f"a whole number from {least} to 2147483647 (RFC 9113 section 6.9.2)")
+            _check_counts(self, f"{kind}_window_margin_size", f"{kind}_window_update_threshold", least=0)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TcpOptions:
     """
@@ -177,7 +265,7 @@ def _digest(owner: object, pin: object) -> bytes:
     raise OptionError("tls_opts.pins", "SHA-256 digests: 32 bytes, 64 hexadecimal digits or base64", pin)
 
 
-_NESTED: dict[str, type[Any]] = {"http_opts": HttpOptions, "tcp_opts": TcpOptions, "tls_opts": TlsOptions}
+_NESTED: dict[str, type[Any]] = {"http_opts": HttpOptions, "http2_opts": Http2Options, "tcp_opts": TcpOptions, "tls_opts": TlsOptions}
 
 #: What Gun has and this version has not yet, so that asking for it says so.
 _NOT_YET = frozenset(
@@ -186,7 +274,6 @@ _NOT_YET = frozenset(
         "cookie_ignore_informational",
         "cookie_store",
         "event_handler",
-        "http2_opts",
         "proxy",
         "raw_opts",
         "socks_opts",
@@ -195,6 +282,7 @@ _NOT_YET = frozenset(
 )
 
 _PROTOCOLS = ("http", "http2", "raw", "socks")
+_OWN: dict[str, type[Any]] = {"http": HttpOptions, "http2": Http2Options}
 _ALPN = {"http": b"http/1.1", "http2": b"h2"}
 
 
@@ -204,9 +292,10 @@ class Options:
     The options of a connection. Times in seconds; None means no limit. See Gun's manual, gun(3).
 
     `connect_timeout`, `domain_lookup_timeout` and `tls_handshake_timeout` bound one step each. `protocols` lists what may be spoken,
-    best first: one over TCP; over TLS the list is offered by ALPN; None is "http" alone. `retry` is how many more attempts follow
-    a failed one or a lost connection: the first at once, the others every `retry_timeout`. `retry_fun(retries, options)` decides
-    instead, before the first retry too, giving ``{"retries": left, "timeout": seconds}``; it is not asked where none are left.
+    best first: one over TCP; over TLS the list is offered by ALPN; None is "http" over TCP, and over TLS "http2" and "http". `retry` is
+    how many more attempts follow a failed one or a lost connection: the first at once, the others every `retry_timeout`.
+    `retry_fun(retries, options)` decides instead, before the first retry too, giving ``{"retries": left, "timeout": seconds}``; it is
+    not asked where none are left.
     `max_waiting` is how many requests may wait for the connection to be up. `transport` is "tcp" or "tls" ("ssl" is the same); None
     is "tls" on port 443 and "tcp" elsewhere. `endpoint` is any `IStreamClientEndpoint` to dial instead of host and port.
     `supervise` is accepted for Gun's sake: there is no supervisor here. `trace` logs what happens to the connection.
@@ -216,6 +305,7 @@ class Options:
     domain_lookup_timeout: float | None = 5.0
     endpoint: Any = None
     http_opts: HttpOptions = field(default_factory=HttpOptions)
+    http2_opts: Http2Options = field(default_factory=Http2Options)
     max_waiting: int = 1000
     protocols: tuple[Any, ...] | None = None
     retry: int = 5
@@ -246,15 +336,15 @@ class Options:
     def settled(self, port: int) -> Options:
         """These options with everything decided that depends on `port`; raises `OptionError` where that does not fit together."""
         transport = "tls" if self.transport in ("tls", "ssl") or (self.transport is None and port == 443) else "tcp"
-        protocols = self.protocols or (("http", self.http_opts),)
+        protocols = self.protocols or _protocols(["http2", "http"] if transport == "tls" else ["http"])
         if transport == "tcp" and len(protocols) != 1:
             raise OptionError("protocols", "exactly one protocol where the transport is tcp", self.protocols)
         names = [name for name, _ in protocols]
-        if "http" not in names:
-            raise OptionError("protocols", "'http' among them: this version speaks no other protocol yet", names)
         if any(name in ("raw", "socks") for name in names):
-            raise OptionError("protocols", "'http', or ['http2', 'http'] over TLS", names)
-        return replace(self, transport=transport, protocols=protocols)
+            raise OptionError("protocols", "'http' or 'http2': this version speaks no other protocol yet", names)
+        defaults = {"http": self.http_opts, "http2": self.http2_opts}
+        settled = tuple((name, defaults[name] if own is None else own) for name, own in protocols)
+        return replace(self, transport=transport, protocols=settled)
 
     @property
     def alpn(self) -> tuple[bytes, ...]:
@@ -311,4 +401,4 @@ def _protocols(value: object) -> tuple[tuple[str, Any], ...]:
     fit = all(isinstance(pair, (tuple, list)) and len(pair) == 2 and pair[0] in _PROTOCOLS for pair in pairs)
     if not pairs or not fit or len({pair[0] for pair in pairs}) != len(pairs):
         raise OptionError("protocols", expected, value)
-    return tuple((name, _nested("http_opts", HttpOptions, own) if name == "http" and own is not None else own) for name, own in pairs)
+    return tuple((name, own if own is None or name not in _OWN else _nested(f"{name}_opts", _OWN[name], own)) for name, own in pairs)

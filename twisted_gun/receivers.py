@@ -17,7 +17,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
 
 from twisted_gun.errors import BadState, GunError, OptionError, TimedOut, UpgradeRefused
-from twisted_gun.events import Data, Down, Error, Event, Headers, Inform, Notify, Response, Trailers, Up, Upgrade
+from twisted_gun.events import Data, Down, Error, Event, Headers, Inform, Notify, Push, Response, Trailers, Up, Upgrade
 from twisted_gun.interfaces import IReceiver
 
 __all__ = ["Mailbox", "Receiver", "as_receiver", "check_timeout"]
@@ -52,6 +52,9 @@ class Receiver:
 
     def gun_trailers(self, event: Trailers) -> None:
         """The trailer fields."""
+
+    def gun_push(self, event: Push) -> None:
+        """The server promises a response."""
 
     def gun_upgrade(self, event: Upgrade) -> None:
         """The server switched protocols."""
@@ -250,7 +253,7 @@ class Mailbox:
             self._finish(event)
         elif kind is Error:
             self._finish(event.reason)
-        elif kind is not Inform:
+        elif kind is not Inform and kind is not Push:
             self._finish(BadState(f"no response comes any more: the next event is a {kind.__name__}"))
             return False
         return True
@@ -263,7 +266,7 @@ class Mailbox:
             self._finish(UpgradeRefused(f"the server answered the upgrade with status {event.status}", event))
         elif kind is Error:
             self._finish(event.reason)
-        elif kind is not Inform:
+        elif kind is not Inform and kind is not Push:
             self._finish(BadState(f"no upgrade comes any more: the next event is a {kind.__name__}"))
             return False
         return True

@@ -18,7 +18,7 @@ from twisted_gun.headers import HeadersLike, Text, check_authority, check_target
 from twisted_gun.receivers import as_receiver
 from twisted_gun.wire.core import Request
 
-__all__ = ["FOLLOWS", "RequestOptions", "content", "make_request", "request_options"]
+__all__ = ["FOLLOWS", "RequestOptions", "check_request_options", "content", "make_request"]
 
 #: The body of a request whose content always follows.
 FOLLOWS = object()
@@ -35,7 +35,7 @@ class RequestOptions(NamedTuple):
     drop_invalid: bool = False
 
 
-def request_options(given: Mapping[str, Any], defaults: RequestOptions) -> RequestOptions:
+def check_request_options(given: Mapping[str, Any], defaults: RequestOptions) -> RequestOptions:
     """The options of one request; raises `OptionError`."""
     for name in given:
         if name == "tunnel" and given[name] is not None:

@@ -67,6 +67,7 @@ class Stream(Mailbox):
     _producer: Any = None
     _pulling = False
     _blocked = 0
+    _granted = 0  # data events allowed by update_flow before the request could be sent
 
     def __init__(self, connection: Connection, method: bytes, receiver: Any) -> None:
         #: The `Connection` this stream belongs to.
@@ -174,8 +175,9 @@ class Stream(Mailbox):
         """
         Tell no more of this stream; who awaits it fails with `StreamClosed`.
 
-        HTTP/1.1 cannot cancel a request: the rest of its response is read for nothing, while new requests wait. Where that is more
-        than ``http_opts.max_cancelled_size``, or the request was not complete, the connection is closed and dialled anew.
+        HTTP/2 resets the stream: RST_STREAM with CANCEL. HTTP/1.1 cannot cancel a request: the rest of its response is read for nothing,
+        while new requests wait. Where that is more than ``http_opts.max_cancelled_size``, or the request was not complete, the
+        connection is closed and dialled anew.
         """
         if not self.ended:
             self.connection._cancel(self)

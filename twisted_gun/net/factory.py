@@ -77,6 +77,7 @@ class GunClientFactory(ReconnectingClientFactory):
         self._options = options
         self._deadlines = deadlines
         self._timed_out: TimedOut | None = None
+        self._renewed = self._served = False  # whether the last connection ended only to be renewed, and had answered a request
         self._immediate: deque[float] = deque(maxlen=_MOST_IMMEDIATE_RETRIES)
         #: Whether the end was asked for: nothing is dialled any more.
         self.ending = False
@@ -166,6 +167,7 @@ class GunClientFactory(ReconnectingClientFactory):
         if not self.ending:
             self.state = "not_connected"
         if was_up:
+            self._renewed, self._served = hop.core.renewable, hop.core.served
             self._living.went_down(hop, reason)
 
     # Again.
@@ -184,11 +186,17 @@ class GunClientFactory(ReconnectingClientFactory):
             self._give_up()
             return
         standing = self.delay
-        chosen = self._ask(left) if self._options.retry_fun is not None and left is not None else None
-        if chosen is not None and self.maxRetries is not None:
-            self.retries, self.delay = self.maxRetries - chosen[0] - 1, chosen[1]
+        renewed, self._renewed = self._renewed, False
+        chosen = None
+        if renewed and self._may_retry_at_once():
+            self.delay = 0.0
+            self.retries -= 1  # it is none
+        elif self._options.retry_fun is not None and left is not None:
+            chosen = self._ask(left)
         elif self.retries == 0 and self._may_retry_at_once():
             self.delay = 0.0
+        if chosen is not None and self.maxRetries is not None:
+            self.retries, self.delay = self.maxRetries - chosen[0] - 1, chosen[1]
         self._retry_after_delay(connector)
         if chosen is not None or self.delay == 0.0:
             self.delay = standing
@@ -204,6 +212,10 @@ class GunClientFactory(ReconnectingClientFactory):
         self.delay = min(self.delay * factor, most)
 
     def _may_retry_at_once(self) -> bool:
+        """A connection that served us is no sign of a server that refuses us."""
+        if self._served:
+            self._served = False
+            return True
         now = self._deadlines.now()
         full = len(self._immediate) == _MOST_IMMEDIATE_RETRIES
         if full and now - self._immediate[0] < _WITHIN_SECONDS:

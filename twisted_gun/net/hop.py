@@ -8,7 +8,7 @@ difference to it.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, final
 from typing import Protocol as Interface
@@ -30,8 +30,10 @@ from twisted_gun.wire.steps import (
     Close,
     Pause,
     PauseUpload,
+    PingAnswered,
     Resume,
     ResumeUpload,
+    SettingsChanged,
     Steps,
     StreamFailed,
     TunnelClosed,
@@ -69,6 +71,12 @@ class Above(Interface):
 
     def tunnel_closed(self, stream: Any) -> None:
         """The stream's bytes have come to their end."""
+
+    def ping_answered(self, ping: Any, seconds: float) -> None:
+        """The peer has answered `ping`, so many `seconds` after it was sent."""
+
+    def settings_changed(self, settings: Mapping[str, int | bool]) -> None:
+        """The peer has sent settings."""
 
     def upload_paused(self, stream: Any | None, paused: bool) -> None:
         """Whether the content of a stream's request has to wait; with None, whether that of all has."""
@@ -236,6 +244,12 @@ class Hop(Protocol):
     def _resume_upload(self, step: ResumeUpload) -> None:
         self._above.upload_paused(step.stream, False)
 
+    def _ping_answered(self, step: PingAnswered) -> None:
+        self._above.ping_answered(step.ping, step.seconds)
+
+    def _settings_changed(self, step: SettingsChanged) -> None:
+        self._above.settings_changed(step.settings)
+
     def _stream_failed(self, step: StreamFailed) -> None:
         self._above.stream_failed(step.stream, step.reason)
 
@@ -255,8 +269,9 @@ class Hop(Protocol):
         self._stop_producing()
         if step.reason is not None:
             self._above.violated(step.reason)
-            self._abort()
-            return
+            if step.abort:
+                self._abort()
+                return
         self.transport.loseConnection()  # type: ignore[union-attr]
         if self._options.closing_timeout is not None:
             self._after("closing", self._options.closing_timeout, self._abort)
@@ -401,6 +416,8 @@ _DO: dict[type, Callable[[Any, Any], None]] = {
     Resume: Hop._resume,
     PauseUpload: Hop._pause_upload,
     ResumeUpload: Hop._resume_upload,
+    PingAnswered: Hop._ping_answered,
+    SettingsChanged: Hop._settings_changed,
     StreamFailed: Hop._stream_failed,
     TunnelData: Hop._tunnel_data,
     TunnelClosed: Hop._tunnel_closed,

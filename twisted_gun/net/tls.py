@@ -106,6 +106,9 @@ class ConnectionCreator:
             why = "it sent none" if self._options.verify or self._options.pins else None
         if why is not None:
             raise self._refused(why)
+        suite = connection.get_cipher_name() or ""
+        if connection.get_alpn_proto_negotiated() == b"h2" and not _adequate(suite):
+            raise TlsFailed(f"the server chose HTTP/2 with the cipher suite {suite}, which RFC 9113 section 9.2.2 prohibits")
 
     def _callback(self, protocol: TLSMemoryBIOProtocol) -> Callable[[SSL.Connection, X509, int, int, int], bool]:
         # Weak, for the protocol holds the connection, and the connection this callback.
@@ -220,6 +223,11 @@ def _peer_name(text: str) -> str:
 # The peer's certificate.
 
 _Arguments = ParamSpec("_Arguments")
+
+
+def _adequate(suite: str) -> bool:
+    """Whether HTTP/2 may be spoken over `suite` (RFC 9113 section 9.2.2): all of TLS 1.3's, and of 1.2's the ephemeral AEAD ones."""
+    return suite.startswith(("TLS_", "ECDHE-", "DHE-")) and ("GCM" in suite or "CHACHA20" in suite or "CCM" in suite)
 
 
 def _objection_of(look: Callable[_Arguments, str | None], *args: _Arguments.args, **kwargs: _Arguments.kwargs) -> str | None:

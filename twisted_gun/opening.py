@@ -1,0 +1,91 @@
+"""How a connection is opened: where to, with what options, over what kind of transport."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from twisted_gun.connection import Connection
+from twisted_gun.errors import InvalidRequest, OptionError
+from twisted_gun.headers import authority, check_host
+from twisted_gun.info import Origin
+from twisted_gun.net.dial import endpoint_for
+from twisted_gun.net.tls import TlsEndpoint, connection_creator
+from twisted_gun.options import Options, make_options
+from twisted_gun.receivers import as_receiver
+
+__all__ = ["open", "open_unix", "open_url"]
+
+_PORTS = {"http": 80, "https": 443}
+
+
+def open(  # noqa: A001 - Gun's name
+    host: Any,
+    port: int,
+    *,
+    owner: Any = None,
+    reply_to: Any = None,
+    reactor: Any = None,
+    options: Options | None = None,
+    **keywords: Any,
+) -> Connection:
+    """
+    A connection to `host` and `port`, at once; it dials in the background. Gun's gun:open/3.
+
+    `owner` is told of the connection, `reply_to` of all its streams: an `IReceiver` or a callable each. Options are those of
+    `twisted_gun.Options`, as keywords or as `options`; bad ones raise `OptionError`, a bad host `InvalidRequest`.
+    """
+    name = check_host(host)
+    if type(port) is not int or not 0 < port < 65536:
+        raise OptionError("port", "a whole number from 1 to 65535", port)
+    settled = make_options(options, keywords, port).settled(port)
+    scheme = "https" if settled.transport == "tls" else "http"
+    origin = Origin(scheme=scheme, host=name, port=port, authority=authority(name, port, _PORTS[scheme]))
+    return _start(origin, None, owner, reply_to, reactor, settled)
+
+
+def open_unix(
+    path: str,
+    *,
+    owner: Any = None,
+    reply_to: Any = None,
+    reactor: Any = None,
+    options: Options | None = None,
+    **keywords: Any,
+) -> Connection:
+    """A connection to the UNIX socket at `path`; the requests are for localhost. Gun's gun:open_unix/2."""
+    if not isinstance(path, str) or not path or "\0" in path:
+        raise OptionError("path", "the path of a UNIX socket", path)
+    settled = make_options(options, keywords, 80).settled(80)
+    scheme = "https" if settled.transport == "tls" else "http"
+    origin = Origin(scheme=scheme, host="localhost", port=_PORTS[scheme], authority=b"localhost")
+    return _start(origin, path, owner, reply_to, reactor, settled)
+
+
+def open_url(url: str, **arguments: Any) -> Connection:
+    """A connection to the origin of an http or https `url`, whose path is not looked at; otherwise as `open`."""
+    if not isinstance(url, (str, bytes)):
+        raise InvalidRequest(f"url: expected str or bytes, not {type(url).__name__}")
+    try:
+        parts = urlsplit(url.decode("ascii", "replace") if isinstance(url, bytes) else url)
+        port = _PORTS.get(parts.scheme, 0) if parts.port is None else parts.port
+    except ValueError as error:
+        raise InvalidRequest(f"url: {error}") from error
+    if parts.scheme not in _PORTS or not parts.hostname:
+        raise InvalidRequest(f"url: expected http://host or https://host, not {parts.scheme}://{parts.hostname or ''}")
+    if parts.username is not None:
+        raise InvalidRequest("url: send credentials in an authorization header; they are not taken from the URL")
+    transport = "tls" if parts.scheme == "https" else "tcp"
+    return open(parts.hostname, port, **{"transport": transport, **arguments})
+
+
+def _start(origin: Origin, path: str | None, owner: Any, reply_to: Any, reactor: Any, options: Options) -> Connection:
+    if reactor is None:
+        from twisted.internet import reactor
+    creator = connection_creator(origin.host, options.tls_opts, options.alpn) if options.transport == "tls" else None
+    endpoint = endpoint_for(reactor, options, origin.host, origin.port, path)
+    if creator is not None:
+        endpoint = TlsEndpoint(creator, endpoint, reactor)
+    told = as_receiver("owner", owner), as_receiver("reply_to", reply_to)
+    destination = path or authority(origin.host, origin.port, 0).decode()
+    return Connection(origin, destination, endpoint, creator, options, *told, reactor)
