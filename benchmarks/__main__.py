@@ -26,14 +26,14 @@ def main() -> int:
     with started_server(given.server) as server:
         facts = _facts(drivers, server, given)
         print("\n".join(f"{name}: {value}" for name, value in facts.items()), flush=True)
-        results = [_compare(scenario, drivers, server, given) for scenario in scenarios]
+        results = [_compare(scenario, drivers, server, given) for scenario in scenarios if _possible(scenario, drivers, server)]
     if given.json:
         given.json.write_text(json.dumps(as_json(facts, results), indent=1) + "\n")
     return 1 if any(result.failures for result in results) else 0
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Compare HTTP/1.1 clients side by side.")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Compare HTTP clients side by side.")
     parser.add_argument("--rounds", type=int, default=5, help="how often each client is measured (default %(default)s)")
     parser.add_argument("--requests", type=int, help="how many requests are measured (default: what takes --seconds)")
     parser.add_argument("--seconds", type=float, default=1.0, help="about how long one measurement takes (default %(default)s)")
@@ -76,6 +76,14 @@ def _version(package: str) -> str:
         return "(checkout)"
 
 
+def _possible(scenario: Scenario, drivers: list[Driver], server: Server) -> bool:
+    """Whether the server and any of the clients can do it; says so where the server cannot."""
+    if scenario.http2 and not server.http2:
+        print(f"\n{scenario.name}: skipped, for the server speaks no HTTP/2", flush=True)
+        return False
+    return any(driver.can(scenario) for driver in drivers)
+
+
 def _compare(scenario: Scenario, drivers: list[Driver], server: Server, given: argparse.Namespace) -> Results:
     """Measure the clients in turn (A B C, A B C), so that what slows the machine for a while slows all of them."""
     client_cpu, server_cpu = _cores(scenario, given.cores)
@@ -85,7 +93,7 @@ def _compare(scenario: Scenario, drivers: list[Driver], server: Server, given: a
     job = Job(scenario=scenario, port=port, ca=server.ca, requests=given.requests, seconds=given.seconds)
     for _ in range(given.rounds):
         for driver in drivers:
-            if driver.name in results.failures:
+            if driver.name in results.failures or not driver.can(scenario):
                 continue
             try:
                 results.add(driver.name, run_client(driver, job, cpu=client_cpu, reactor=given.reactor))

@@ -1,5 +1,5 @@
 """
-The HTTP/1.1 core alone, without a socket: ``python -m benchmarks.parse``.
+The cores alone, without a socket: ``python -m benchmarks.parse``.
 
 Each case is a batch of requests given to a fresh core, whose responses are then fed one by one, each in one piece; requests
 and responses are timed apart. "Seen" responses are all alike, so that whatever the core remembers helps it; in "new" ones no
@@ -14,13 +14,17 @@ import itertools
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 
-from twisted_gun.options import HttpOptions
-from twisted_gun.wire.core import Request
+import hpack
+
+from twisted_gun.options import Http2Options, HttpOptions
+from twisted_gun.wire import frames
+from twisted_gun.wire.core import Core, Request
 from twisted_gun.wire.http1 import Http1
+from twisted_gun.wire.http2 import Http2
 from twisted_gun.wire.steps import Steps
 
 BATCH = 200
@@ -39,37 +43,72 @@ NAMES = """
     strict-transport-security x-content-type-options x-frame-options referrer-policy content-language server-timing link pragma
 """.split()
 
-
-def eight_headers(number: int) -> bytes:
-    """A response of eight headers and 13 bytes."""
-    return _head(number, NAMES[:7], "content-length: 13") + b"Hello, world!"
-
-
-def twenty_three_headers(number: int) -> bytes:
-    """A response of 23 headers and 13 bytes."""
-    return _head(number, NAMES[:22], "content-length: 13") + b"Hello, world!"
-
-
-def ten_chunks(number: int) -> bytes:
-    """A response of eight headers and ten chunks of 100 bytes."""
-    return _head(number, NAMES[:7], "transfer-encoding: chunked") + (b"64\r\n" + bytes(100) + b"\r\n") * 10 + b"0\r\n\r\n"
-
-
-def _head(number: int, names: list[str], framing: str) -> bytes:
-    lines = "".join(f"{name}: a value of common length {number:08}\r\n" for name in names)
-    return f"HTTP/1.1 200 OK\r\n{lines}{framing}\r\n\r\n".encode("ascii")
-
-
-CASES: dict[str, Callable[[int], bytes]] = {
-    "8 headers": eight_headers,
-    "23 headers": twenty_three_headers,
-    "8 headers, 10 chunks": ten_chunks,
+#: By case: how many of these there are, beside the one that frames the content, and the pieces of the content.
+CASES = {
+    "8 headers": (7, [b"Hello, world!"]),
+    "23 headers": (22, [b"Hello, world!"]),
+    "8 headers, 10 chunks": (7, [bytes(100)] * 10),
 }
+
+
+class OverHttp1:
+    """HTTP/1.1: a core, and responses as bytes; content in more than one piece is chunked."""
+
+    name = "HTTP/1.1"
+
+    def core(self) -> Core:
+        core = Http1(HttpOptions())
+        core.start(0.0)
+        return core
+
+    def response(self, stream: int, fields: list[tuple[str, str]], pieces: list[bytes]) -> bytes:
+        chunked = len(pieces) > 1
+        framing = ("transfer-encoding", "chunked") if chunked else ("content-length", str(len(pieces[0])))
+        head = "".join(f"{name}: {value}\r\n" for name, value in [*fields, framing])
+        content = b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in [*pieces, b""]) if chunked else pieces[0]
+        return f"HTTP/1.1 200 OK\r\n{head}\r\n".encode("ascii") + content
+
+
+class OverHttp2:
+    """HTTP/2: a core that knows the server's settings, and responses as frames."""
+
+    name = "HTTP/2"
+
+    def core(self) -> Core:
+        core = Http2(Http2Options(), b"https", _no_pushes)
+        core.start(0.0)
+        core.receive_data(frames.settings([(frames.Setting.MAX_CONCURRENT_STREAMS, BATCH)]), 0.0)
+        return core
+
+    def response(self, stream: int, fields: list[tuple[str, str]], pieces: list[bytes]) -> bytes:
+        length = ("content-length", str(sum(map(len, pieces))))
+        block = b"".join([_literal(*field) for field in [(":status", "200"), *fields, length]])
+        number = 2 * stream + 1
+        data = [frames.frame(frames.FrameType.DATA, 0, number, piece) for piece in pieces[:-1]]
+        data.append(frames.frame(frames.FrameType.DATA, frames.END_STREAM, number, pieces[-1]))
+        return frames.header_frames(number, block, fin=False, size=frames.DEFAULT_FRAME_SIZE) + b"".join(data)
+
+
+def _literal(name: str, value: str) -> bytes:
+    """A field as nginx writes it: those it makes itself are to be indexed, though it never refers to them; the others are not."""
+    indexed = name in _INDEXED
+    coded = hpack.Encoder().encode([(name, value, not indexed)])
+    return coded if indexed else bytes([coded[0] & 0x0F]) + coded[1:]  # "without indexing" for "never indexed"; RFC 7541 section 6.2
+
+
+_INDEXED = frozenset((":status", "server", "date", "content-type", "content-length", "last-modified"))
+
+
+def _no_pushes(*promise: object) -> object:
+    raise ValueError(f"a push, which nobody allowed: {promise!r}")
+
+
+PROTOCOLS: tuple[OverHttp1 | OverHttp2, ...] = (OverHttp1(), OverHttp2())
 
 
 def main() -> int:
     """Do what the command line says."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.parse", description="Time the HTTP/1.1 core alone.")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.parse", description="Time the cores alone.")
     parser.add_argument("--rounds", type=int, default=100, help=f"batches of {BATCH} a case (default %(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the medians to FILE")
     given = parser.parse_args()
@@ -77,7 +116,7 @@ def main() -> int:
     medians = _measure(given.rounds)
     print("microseconds (median)")
     for name, value in medians.items():
-        print(f"  {name:32} {value:7.2f}")
+        print(f"  {name:46} {value:7.2f}")
     if given.json:
         given.json.write_text(json.dumps(medians, indent=1) + "\n")
     return 0
@@ -86,31 +125,32 @@ def main() -> int:
 def _measure(rounds: int) -> dict[str, float]:
     """The median of each case; the cases take turns, so that what slows the machine for a while slows all of them."""
     numbers = itertools.count(1)
-    requests: list[float] = []
-    responses: dict[str, list[float]] = {}
+    times: dict[str, list[float]] = {}
     for _ in range(rounds):
-        for name, make in CASES.items():
-            for age, batch in (
-                ("seen", [make(0)] * BATCH),
-                ("new", [make(number) for number in itertools.islice(numbers, BATCH)]),
-            ):
-                asked, answered = _time_batch(batch)
-                requests.append(asked)
-                responses.setdefault(f"response, {name}, {age}", []).append(answered)
-    return {"request": median(requests)} | {name: median(times) for name, times in responses.items()}
+        for protocol, (name, (headers, pieces)) in itertools.product(PROTOCOLS, CASES.items()):
+            for age in ("seen", "new"):
+                batch = [
+                    protocol.response(stream, _fields(headers, 0 if age == "seen" else next(numbers)), pieces) for stream in range(BATCH)
+                ]
+                asked, answered = _time_batch(protocol.core(), batch)
+                times.setdefault(f"{protocol.name}, request", []).append(asked)
+                times.setdefault(f"{protocol.name}, response, {name}, {age}", []).append(answered)
+    return {name: median(values) for name, values in times.items()}
 
 
-def _time_batch(batch: list[bytes]) -> tuple[float, float]:
+def _fields(headers: int, number: int) -> list[tuple[str, str]]:
+    return [(name, f"a value of common length {number:08}") for name in NAMES[:headers]]
+
+
+def _time_batch(core: Core, batch: list[bytes]) -> tuple[float, float]:
     """Microseconds for one request and for one response of `batch`."""
-    core = Http1(HttpOptions())
-    core.start(0.0)
     streams = [object() for _ in batch]
-    began = time.perf_counter()
+    began = time.process_time()
     for stream in streams:
         core.request(stream, REQUEST, 0.0)
-    asked = time.perf_counter()
+    asked = time.process_time()
     answers = [core.receive_data(response, 0.0) for response in batch]
-    answered = time.perf_counter()
+    answered = time.process_time()
     _check(iter(streams), answers)
     return (asked - began) * 1e6 / len(batch), (answered - asked) * 1e6 / len(batch)
 
@@ -118,8 +158,8 @@ def _time_batch(batch: list[bytes]) -> tuple[float, float]:
 def _check(streams: Iterator[object], answers: list[Steps]) -> None:
     """Each response must have ended its own stream: a wrong answer has no speed."""
     for answer in answers:
-        last = answer[-1] if answer else None
-        if not getattr(last, "fin", False) or getattr(last, "stream", None) is not next(streams):
+        ends = [step for step in answer if getattr(step, "fin", False)]
+        if len(ends) != 1 or getattr(ends[0], "stream", None) is not next(streams):
             raise ValueError(f"a response did not end its stream: {answer!r}")
 
 

@@ -10,8 +10,9 @@ from benchmarks.scenarios import BIG_SIZE, Measurement, Scenario
 
 __all__ = ["Results", "as_json", "as_text"]
 
-#: The clients that the others are held against.
+#: The clients that the others are held against, over HTTP/1.1 and over HTTP/2.
 BASELINES = ("aiohttp", "agent")
+HTTP2_BASELINES = ("scrapy", "httpx", "niquests", "pycurl", "gun-core-h2")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -30,9 +31,14 @@ class Results:
     def add(self, client: str, measurement: Measurement) -> None:
         self.measurements.setdefault(client, []).append(measurement)
 
+    @property
+    def baselines(self) -> list[str]:
+        """The clients that were measured and that the others are held against."""
+        return [name for name in (HTTP2_BASELINES if self.scenario.http2 else BASELINES) if name in self.measurements]
+
     def rates(self, client: str) -> tuple[float, float]:
-        """The medians per second of wall time and per second of the client's CPU time: MB for a download, else requests."""
-        unit = BIG_SIZE / 1e6 if self.scenario.download else 1.0
+        """The medians per second of wall time and per second of the client's CPU time: MB for bulk, else requests."""
+        unit = BIG_SIZE / 1e6 if self.scenario.bulk else 1.0
         made = self.measurements[client]
         return median(unit * m.requests / m.wall for m in made), median(unit * m.requests / m.cpu for m in made)
 
@@ -43,10 +49,10 @@ class Results:
 
 
 def as_text(results: Results) -> str:
-    """A table: a line a client, the ratios to the `BASELINES` behind each median."""
-    unit = "MB" if results.scenario.download else "req"
-    against = [name for name in BASELINES if name in results.measurements]
-    ratios = "".join(f" {'/' + name:>9}" for name in against)
+    """A table: a line a client, the ratios to the baselines behind each median."""
+    unit = "MB" if results.scenario.bulk else "req"
+    against = results.baselines
+    ratios = "".join(f" {'/' + name:>{_width(name)}}" for name in against)
     lines = [
         f"{results.scenario.name}: {results.scenario.title} ({_cores_as_text(results)})",
         f"  {'':14} {unit + '/s':>9}{ratios}   {unit + '/CPU s':>9}{ratios}   {'spread':>7}",
@@ -68,7 +74,11 @@ def _cores_as_text(results: Results) -> str:
 
 def _with_ratios(results: Results, client: str, against: list[str], index: int) -> str:
     rate = results.rates(client)[index]
-    return f"{rate:9,.0f}" + "".join(f" {rate / results.rates(name)[index]:8.2f}x" for name in against)
+    return f"{rate:9,.0f}" + "".join(f" {rate / results.rates(name)[index]:{_width(name) - 1}.2f}x" for name in against)
+
+
+def _width(baseline: str) -> int:
+    return max(9, len(baseline) + 1)
 
 
 def as_json(facts: dict[str, Any], results: list[Results]) -> dict[str, Any]:
@@ -80,7 +90,7 @@ def _scenario_as_json(results: Results) -> dict[str, Any]:
     clients: dict[str, Any] = {}
     for client, made in results.measurements.items():
         wall, cpu = results.rates(client)
-        against = {name: results.rates(name) for name in BASELINES if name in results.measurements}
+        against = {name: results.rates(name) for name in results.baselines}
         clients[client] = {
             "per_second": wall,
             "per_cpu_second": cpu,
@@ -88,6 +98,6 @@ def _scenario_as_json(results: Results) -> dict[str, Any]:
             "cpu_ratios": {name: cpu / rates[1] for name, rates in against.items()},
             "rounds": [asdict(measurement) for measurement in made],
         }
-    unit = "MB" if results.scenario.download else "requests"
+    unit = "MB" if results.scenario.bulk else "requests"
     cores = _cores_as_text(results)
     return {"title": results.scenario.title, "cores": cores, "unit": unit, "clients": clients, "failures": results.failures}

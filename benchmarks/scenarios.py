@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import resource
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 
-__all__ = ["SCENARIOS", "Download", "Job", "Measurement", "Scenario", "measure"]
+__all__ = ["SCENARIOS", "Download", "Job", "Measurement", "Scenario", "check_small", "check_upload", "measure", "pieces"]
 
 #: Both servers answer this path with `SMALL_BODY` and eight headers.
 SMALL_PATH = "/small"
@@ -21,21 +21,40 @@ SMALL_BODY = b"Hello, world!"
 BIG_PATH = "/big"
 BIG_SIZE = 100_000_000
 
+#: nginx reads what is sent to this path, and answers with how many bytes that were, headers included.
+UPLOAD_PATH = "/upload"
+
+#: Clients that are fed an upload piece by piece are given it in these.
+PIECE = bytes(65_536)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
-    """One kind of work: `connections` at a time, each doing one request after the other."""
+    """One kind of work: `connections`, each with `streams` requests at a time, and the next one where one has ended."""
 
     name: str
     title: str
     connections: int = 1
+    streams: int = 1
     tls: bool = False
+    http2: bool = False
     download: bool = False
+    upload: bool = False
+
+    @property
+    def at_once(self) -> int:
+        """How many requests are under way at any time."""
+        return self.connections * self.streams
+
+    @property
+    def bulk(self) -> bool:
+        """Whether it is about bytes, and not about requests."""
+        return self.download or self.upload
 
     @property
     def alternating(self) -> bool:
         """Whether client and server never have work at the same time: then one core shows more than two that sleep in turn."""
-        return self.connections == 1 and not self.download
+        return self.at_once == 1 and not self.bulk
 
 
 SCENARIOS = {
@@ -47,6 +66,9 @@ SCENARIOS = {
         Scenario(name="get-32-tls", title="small GET over TLS, 32 connections", connections=32, tls=True),
         Scenario(name="download", title="100 MB download", download=True),
         Scenario(name="download-tls", title="100 MB download over TLS", download=True, tls=True),
+        Scenario(name="h2-get-100", title="small GET over HTTP/2, 100 streams on one TLS connection", streams=100, http2=True, tls=True),
+        Scenario(name="h2-download", title="100 MB download over HTTP/2 and TLS", download=True, http2=True, tls=True),
+        Scenario(name="h2-upload", title="100 MB upload over HTTP/2 and TLS", upload=True, http2=True, tls=True),
     )
 }
 
@@ -56,7 +78,7 @@ class Job:
     """
     What one client process has to do.
 
-    `ca` is the path of the PEM file to trust. `requests` is how many requests (or downloads) are measured; None stands for as
+    `ca` is the path of the PEM file to trust. `requests` is how many requests (downloads, uploads) are measured; None stands for as
     many as take about `seconds`, by what the warm-up showed.
     """
 
@@ -68,6 +90,8 @@ class Job:
 
     @property
     def path(self) -> str:
+        if self.scenario.upload:
+            return UPLOAD_PATH
         return BIG_PATH if self.scenario.download else SMALL_PATH
 
     @property
@@ -86,7 +110,7 @@ class Measurement:
 
 async def measure(job: Job, repeat: Callable[[int], Awaitable[None]]) -> Measurement:
     """Warm up, find out how many requests to measure, and measure them; ``repeat(count)`` does `count` requests."""
-    first, timed = (1, 1) if job.scenario.download else (5 * job.scenario.connections, 10 * job.scenario.connections + 200)
+    first, timed = (1, 1) if job.scenario.bulk else (5 * job.scenario.at_once, 10 * job.scenario.at_once + 200)
     await repeat(first)  # opens the connections
     trial = await _measured(timed, repeat)
     count = job.requests or max(1, round(job.seconds * trial.requests / trial.wall))
@@ -108,6 +132,21 @@ def check_small(status: int, body: bytes) -> None:
     """Raise where the answer to the small GET is not the right one: a wrong answer has no speed."""
     if status != 200 or body != SMALL_BODY:
         raise ValueError(f"wrong answer: {status} {body[:64]!r}")
+
+
+def check_upload(status: int, body: bytes) -> None:
+    """Raise where the server does not say that it has all of it."""
+    if status != 200 or int(body) <= BIG_SIZE:
+        raise ValueError(f"wrong upload: {status} {body[:64]!r}")
+
+
+def pieces() -> Iterator[bytes]:
+    """The content of one upload, `BIG_SIZE` bytes in all."""
+    left = BIG_SIZE
+    while left:
+        piece = PIECE[:left]
+        left -= len(piece)
+        yield piece
 
 
 class Download:

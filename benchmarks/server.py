@@ -24,13 +24,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.certificates import write_certificates
-from benchmarks.scenarios import BIG_PATH, BIG_SIZE, SMALL_BODY, SMALL_PATH
+from benchmarks.scenarios import BIG_PATH, BIG_SIZE, SMALL_BODY, SMALL_PATH, UPLOAD_PATH
 
 __all__ = ["Server", "started_server"]
 
 #: With Server, Date, Content-Type, Content-Length, Connection and X-Request-Id, which no two answers share, these make eight.
 EXTRA_HEADERS = {"Cache-Control": "max-age=3600, public", "Vary": "Accept-Encoding"}
 
+#: "listen ... http2" is the one way to say it that all versions understand; the newer ones warn.
+#: An upload goes into memory as a whole, so that its speed is neither a disk's nor that of a second server; it is not passed on: what
+#: nginx asks itself for then, to say how much it got, has no content.
 NGINX_CONFIG = """\
 daemon off;
 master_process off;
@@ -53,7 +56,7 @@ http {{
     scgi_temp_path {folder}/scgi;
     server {{
         listen 127.0.0.1:{port};
-        listen 127.0.0.1:{tls_port} ssl;
+        listen 127.0.0.1:{tls_port} ssl http2;
         ssl_certificate {folder}/server.pem;
         ssl_certificate_key {folder}/server.key;
         ssl_protocols TLSv1.2 TLSv1.3;
@@ -64,20 +67,35 @@ http {{
             add_header X-Request-Id $request_id;
             return 200 "{body}";
         }}
+        location = {upload_path} {{
+            client_max_body_size 0;
+            client_body_buffer_size {upload_size};
+            proxy_pass http://127.0.0.1:{port}/received;
+            proxy_pass_request_body off;
+            proxy_set_header Content-Length "";
+            proxy_set_header X-Received $request_length;
+        }}
+        location = /received {{
+            return 200 $http_x_received;
+        }}
     }}
 }}
 """
 
+#: glibc is to keep the memory of an upload for the next one: handing it back and getting it anew was half of nginx's time for it.
+KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(10 * BIG_SIZE)}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
-    """A running server; `ca` is the path of the PEM file its certificate is verified with."""
+    """A running server; `ca` is the path of the PEM file its certificate is verified with, `http2` whether it speaks that over TLS."""
 
     name: str
     pid: int
     port: int
     tls_port: int
     ca: str
+    http2: bool
 
     def stay_on(self, cpu: int | None) -> None:
         """Run on the core `cpu` from now on; None leaves it to the system."""
@@ -95,10 +113,11 @@ def started_server(kind: str) -> Iterator[Server]:
         folder, port, tls_port = Path(path), *_free_ports()
         write_certificates(folder)
         command = _python_command(folder, port, tls_port) if nginx is None else _nginx_command(nginx, folder, port, tls_port)
-        process = subprocess.Popen(command)
+        process = subprocess.Popen(command, env=os.environ | KEEP_MEMORY)
         try:
             _wait_for(process, port, tls_port)
-            yield Server(name=_name(nginx), pid=process.pid, port=port, tls_port=tls_port, ca=str(folder / "ca.pem"))
+            ca = str(folder / "ca.pem")
+            yield Server(name=_name(nginx), pid=process.pid, port=port, tls_port=tls_port, ca=ca, http2=nginx is not None)
         finally:
             process.terminate()
             process.wait(10)
@@ -125,9 +144,9 @@ def _nginx_command(nginx: str, folder: Path, port: int, tls_port: int) -> list[s
     with open(files / BIG_PATH.lstrip("/"), "wb") as big:
         big.truncate(BIG_SIZE)
     extra = "\n            ".join(f'add_header {name} "{value}";' for name, value in EXTRA_HEADERS.items())
-    body = SMALL_BODY.decode("ascii")
-    config = NGINX_CONFIG.format(folder=folder, port=port, tls_port=tls_port, path=SMALL_PATH, extra=extra, body=body)
-    (folder / "nginx.conf").write_text(config)
+    small = {"path": SMALL_PATH, "body": SMALL_BODY.decode("ascii"), "extra": extra}
+    upload = {"upload_path": UPLOAD_PATH, "upload_size": BIG_SIZE}
+    (folder / "nginx.conf").write_text(NGINX_CONFIG.format(folder=folder, port=port, tls_port=tls_port, **small, **upload))
     return [nginx, "-p", str(folder), "-e", str(folder / "error.log"), "-c", str(folder / "nginx.conf")]
 
 

@@ -33,9 +33,10 @@ exit status of get:
   23  cannot write            26  cannot read the file of -d @FILE
   28  timed out               35  TLS failed
   52  no answer               60  certificate refused
-  130 interrupted             141 the reader of the output has gone
+  92  stream reset            130 interrupted
+  141 the reader of the output has gone
 
-Redirects are not followed, and HTTP/2 is not spoken yet.
+Redirects are not followed.
 """
 
 
@@ -133,6 +134,15 @@ def _add_connection(parser: argparse.ArgumentParser) -> None:
         help="for each of the lookup of the name, connecting, and the TLS handshake (default: 10)",
     )
     add("--retry", metavar="N", type=_count, default=0, help="try N more times to connect (default: 0)")
+    protocol = parser.add_mutually_exclusive_group()
+    protocol.add_argument(
+        "--http2",
+        dest="protocol",
+        action="store_const",
+        const="http2",
+        help="speak HTTP/2 only; over http without asking the server whether it does (prior knowledge)",
+    )
+    protocol.add_argument("--http1.1", dest="protocol", action="store_const", const="http", help="speak HTTP/1.1 only")
     add("--unix", metavar="PATH", help="connect to this UNIX socket; the URL's host still names the server")
 
 

@@ -15,6 +15,7 @@ from twisted.internet.error import DNSLookupError
 from twisted_gun.errors import (
     ConnectFailed,
     ConnectionFailed,
+    GoAway,
     GunError,
     InvalidRequest,
     LimitReached,
@@ -22,10 +23,12 @@ from twisted_gun.errors import (
     ProtocolViolation,
     StreamClosed,
     StreamRefused,
+    StreamReset,
     TimedOut,
     TlsFailed,
     Truncated,
 )
+from twisted_gun.wire.frames import ErrorCode
 
 __all__ = ["Exit", "Unwritable", "explain"]
 
@@ -47,6 +50,7 @@ class Exit(IntEnum):
     TLS = 35
     NO_RESPONSE = 52
     CERTIFICATE = 60
+    RESET = 92
     INTERRUPTED = 130
     PIPE_CLOSED = 141
 
@@ -104,9 +108,12 @@ def _explain_known(error: BaseException) -> tuple[Exit, str] | None:
     if isinstance(error, TlsFailed):
         return _explain_tls(error)
     if isinstance(error, (ProtocolViolation, LimitReached)):
-        return Exit.FAILED, "the server is at fault"
-    if isinstance(error, (StreamClosed, StreamRefused)):
+        # The error has no other mark.
+        return Exit.FAILED, "leave out --http2" if "an HTTP/1 response?" in str(error) else "the server is at fault"
+    if isinstance(error, (StreamClosed, StreamRefused, GoAway)):
         return Exit.NO_RESPONSE, "try again"
+    if isinstance(error, StreamReset):
+        return Exit.RESET, "take --http1.1, as the server requires" if error.code == ErrorCode.HTTP_1_1_REQUIRED else "try again"
     if isinstance(error, ConnectFailed):
         return Exit.LOOKUP if isinstance(error.reason, DNSLookupError) else Exit.CONNECT, ""
     if isinstance(error, ConnectionFailed):
@@ -119,6 +126,8 @@ def _explain_tls(error: TlsFailed) -> tuple[Exit, str]:
     # The error has no other mark; tests.test_main holds this against a certificate that is refused.
     if error.alert is None and str(error).startswith("the certificate of"):
         return Exit.CERTIFICATE, _AUTHORITY
+    if error.alert == "no_application_protocol":
+        return Exit.TLS, "leave out --http2 or --http1.1"
     if error.alert is not None and "certificate" in error.alert:
         return Exit.TLS, "give the client's certificate and key by --cert"
     return Exit.TLS, "check that the port is for https"

@@ -17,11 +17,12 @@ from urllib.parse import SplitResult, quote, urlsplit
 from twisted.internet.task import Cooperator
 
 from twisted_gun import __version__
-from twisted_gun.connection import Connection, open_unix, open_url
-from twisted_gun.errors import GunError, InvalidRequest, StreamError
-from twisted_gun.events import Data, Down, Error, Headers, Inform, Response, Trailers, Up, Upgrade, shown_headers
+from twisted_gun.connection import Connection
+from twisted_gun.errors import GunError, InvalidRequest, StreamError, TimedOut
+from twisted_gun.events import Data, Down, Error, Event, Headers, Inform, Notify, Response, Trailers, Up, Upgrade, shown_headers
 from twisted_gun.exits import Exit, Unwritable, explain
 from twisted_gun.headers import authority
+from twisted_gun.opening import open_unix, open_url
 from twisted_gun.progress import ProgressBar, is_terminal
 from twisted_gun.stream import Stream
 
@@ -35,7 +36,8 @@ class Order:
 
     `output` is the path of a file, None for the standard output. `headers` are pairs of a name and a value. `data` is the content
     of the request, or "@" and the path of a file that holds it. `timeout` bounds each wait for the server, `connect_timeout` each
-    step of connecting, `retry` is how many more attempts to connect there are.
+    step of connecting, `retry` is how many more attempts to connect there are. `protocol` is the only one to speak, "http" or
+    "http2"; None leaves that to ALPN.
     """
 
     url: str
@@ -51,6 +53,7 @@ class Order:
     timeout: float = 60.0
     connect_timeout: float = 10.0
     retry: int = 0
+    protocol: str | None = None
     unix: str | None = None
     fail: bool = False
 
@@ -81,12 +84,14 @@ class _Fetch:
         self._stdout = stdout
         self._stderr = stderr
         self._bar: ProgressBar | None = None
+        self._protocol = ""
+        self._upload: FileIO | None = None
 
     async def run(self) -> int:
         order = self._order
         url = _split(order.url)
         target = _target(url)
-        content = _content(self._reactor, order.data)
+        content = self._content(order.data)
         sink = _sink(order.output, self._stdout)
         try:
             conn = self._open(url)
@@ -99,7 +104,7 @@ class _Fetch:
 
     async def _exchange(self, conn: Connection, url: SplitResult, target: str, content: Any, sink: _Sink) -> int:
         # The steps of connecting have limits of their own.
-        await conn.await_up(timeout=None)
+        self._protocol = await conn.await_up(timeout=None)
         stream = self._request(conn, url, target, content)
         try:
             status = await self._receive(stream, sink)
@@ -124,12 +129,15 @@ class _Fetch:
             "tls_handshake_timeout": order.connect_timeout,
             "retry": order.retry,
             "retry_timeout": 1.0,
-            "http_opts": {
-                "response_timeout": order.timeout,
+            "protocols": None if order.protocol is None else [order.protocol],
+            # All has come when it is closed: a server that does not answer TLS's goodbye is not waited for.
+            "http_opts": {"header_timeout": order.timeout, "closing_timeout": 1.0},
+            "http2_opts": {
                 "header_timeout": order.timeout,
-                "idle_timeout": order.timeout,
-                # All has come by then: a server that does not answer TLS's goodbye is not waited for.
+                "preface_timeout": order.timeout,
+                "settings_timeout": order.timeout,
                 "closing_timeout": 1.0,
+                "notify_settings_changed": order.verbose,
             },
             "tcp_opts": {"send_timeout": order.timeout},
         }
@@ -157,7 +165,9 @@ class _Fetch:
     # The answer.
 
     async def _receive(self, stream: Stream, sink: _Sink) -> Exit:
-        async for event in stream:
+        event: Any = None
+        while event is None or not event.fin:
+            event = await self._next(stream, "response" if event is None else "idle")
             if type(event) is Data:
                 sink.write(event.data)
                 if self._bar is not None:
@@ -174,9 +184,22 @@ class _Fetch:
                 self._say_other(event)
         return Exit.OK
 
+    async def _next(self, stream: Stream, stage: str) -> Event:
+        """What comes next; fails with `TimedOut` after a silence in which nothing of the request's content went out either."""
+        while True:
+            sent = self._sent()
+            try:
+                return await stream.await_event(self._order.timeout)
+            except TimedOut as error:
+                if error.stage != "event":
+                    raise
+                if self._sent() == sent:
+                    raise TimedOut(stage, self._order.timeout) from None
+
     def _begin(self, response: Response, sink: _Sink) -> None:
         if self._order.include:
-            sink.write(b"HTTP/1.1 %d %b\r\n" % (response.status, response.reason))
+            version = b"HTTP/2" if self._protocol == "http2" else b"HTTP/1.1"
+            sink.write(b"%b %d %b\r\n" % (version, response.status, response.reason))
             sink.write(b"".join(b"%b: %b\r\n" % field for field in response.headers) + b"\r\n")
         if self._order.output is not None and not response.fin and is_terminal(self._stderr):
             self._bar = ProgressBar(self._stderr, _length(response.headers), self._reactor.seconds)
@@ -186,6 +209,27 @@ class _Fetch:
         self._say(f"twisted-gun: {what}; check the URL, or leave out --fail to see the answer")
         return Exit.STATUS
 
+    # The content of the request.
+
+    def _content(self, data: str | None) -> Any:
+        if data is None:
+            return b""
+        if not data.startswith("@"):
+            return data.encode("utf-8", "surrogateescape")
+        from twisted.web import client
+
+        make: Any = client.FileBodyProducer
+        try:
+            self._upload = FileIO(data[1:])
+            # One piece a turn of the reactor, whichever that is.
+            return make(self._upload, Cooperator(scheduler=lambda step: self._reactor.callLater(0, step)))
+        except OSError as error:
+            raise _Unreadable(f"cannot read {data[1:]}: {error.strerror or error}; check the path after @") from error
+
+    def _sent(self) -> int | None:
+        """How much of a file that is sent has been read; None where there is none, or no more of it."""
+        return None if self._upload is None or self._upload.closed else self._upload.tell()
+
     # What -v shows.
 
     def _tell_connection(self, event: Any) -> None:
@@ -193,6 +237,9 @@ class _Fetch:
             self._say(f"* up: {event.protocol}{_tls_text(event.connection)}")
         elif type(event) is Down:
             self._say(f"* down: {event.reason or 'the connection ended in good order'}")
+        elif type(event) is Notify:
+            settings: Any = event.info
+            self._say(f"* settings: {', '.join(f'{name} {value}' for name, value in settings.items()) or 'the defaults'}")
         elif type(event) is Error:
             self._say(f"* error: {event.reason}")
 
@@ -327,22 +374,6 @@ def _target(url: SplitResult) -> str:
     """The request target (RFC 9112 section 3.2.1), with what may not stand in it percent-encoded; the fragment is not sent."""
     target = (url.path or "/") + (f"?{url.query}" if url.query else "")
     return quote(target, safe="!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~", errors="surrogateescape")
-
-
-def _content(reactor: Any, data: str | None) -> Any:
-    if data is None:
-        return b""
-    if not data.startswith("@"):
-        return data.encode("utf-8", "surrogateescape")
-    from twisted.web import client
-
-    make: Any = client.FileBodyProducer
-    try:
-        file = FileIO(data[1:])
-        # One piece a turn of the reactor, whichever that is.
-        return make(file, Cooperator(scheduler=lambda step: reactor.callLater(0, step)))
-    except OSError as error:
-        raise _Unreadable(f"cannot read {data[1:]}: {error.strerror or error}; check the path after @") from error
 
 
 # Small texts.

@@ -46,8 +46,8 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from twisted_gun.connection import Connection
-from twisted_gun.connection import open as dial
 from twisted_gun.interfaces import IReceiver
+from twisted_gun.opening import open as dial
 
 __all__ = ["MemoryEndpoint", "MemoryGun", "MemoryLink", "MemoryTransport", "RecordingReceiver", "ScriptedPeer", "memory_pair"]
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import aiohttp
 import httpx
 
-from benchmarks.scenarios import Download, Job, Measurement, check_small, measure
+from benchmarks.scenarios import BIG_SIZE, Download, Job, Measurement, check_small, check_upload, measure, pieces
 
 __all__ = ["aiohttp_client", "httpx_client"]
 
@@ -34,9 +34,11 @@ async def aiohttp_client(job: Job) -> Measurement:
 
 
 async def httpx_client(job: Job) -> Measurement:
-    """An `AsyncClient` with a pool of the scenario's size."""
+    """An `AsyncClient` with a pool of the scenario's size; an upload in pieces, for of bytes it would copy the rest at every frame."""
     limits = httpx.Limits(max_connections=job.scenario.connections, max_keepalive_connections=job.scenario.connections)
-    async with httpx.AsyncClient(verify=ssl.create_default_context(cafile=job.ca), limits=limits, trust_env=False) as client:
+    tls = ssl.create_default_context(cafile=job.ca)
+    http2 = job.scenario.http2
+    async with httpx.AsyncClient(verify=tls, limits=limits, trust_env=False, http1=not http2, http2=http2) as client:
 
         async def small() -> None:
             response = await client.get(job.url)
@@ -49,7 +51,16 @@ async def httpx_client(job: Job) -> Measurement:
                     download.add(data)
                 download.check(response.status_code)
 
-        return await _measure(job, big if job.scenario.download else small)
+        async def upload() -> None:
+            response = await client.post(job.url, content=_sent(), headers={"content-length": str(BIG_SIZE)}, timeout=None)
+            check_upload(response.status_code, response.content)
+
+        return await _measure(job, upload if job.scenario.upload else big if job.scenario.download else small)
+
+
+async def _sent() -> AsyncIterator[bytes]:
+    for piece in pieces():
+        yield piece
 
 
 async def _measure(job: Job, once: Callable[[], Awaitable[None]]) -> Measurement:
@@ -59,6 +70,6 @@ async def _measure(job: Job, once: Callable[[], Awaitable[None]]) -> Measurement
 
     async def repeat(count: int) -> None:
         turns = iter(range(count))
-        await asyncio.gather(*(work(turns) for _ in range(job.scenario.connections)))
+        await asyncio.gather(*(work(turns) for _ in range(job.scenario.at_once)))
 
     return await measure(job, repeat)

@@ -1,4 +1,4 @@
-"""pycurl: one easy handle used again and again, or as many as there are connections under one multi handle."""
+"""pycurl: one easy handle used again and again, or as many as there are requests at once under one multi handle."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from collections.abc import Awaitable, Callable
 
 import pycurl  # type: ignore[import-untyped]
 
-from benchmarks.scenarios import Download, Job, Measurement, check_small, measure
+from benchmarks.scenarios import BIG_SIZE, Download, Job, Measurement, Scenario, check_small, check_upload, measure
 
 __all__ = ["curl"]
 
 
 async def curl(job: Job) -> Measurement:
     """libcurl through pycurl; it waits by itself, so this coroutine never does."""
-    transfers = [_Transfer(job) for _ in range(job.scenario.connections)]
-    return await measure(job, _one_by_one(transfers[0]) if len(transfers) == 1 else _side_by_side(transfers))
+    transfers = [_Transfer(job) for _ in range(job.scenario.at_once)]
+    return await measure(job, _one_by_one(transfers[0]) if len(transfers) == 1 else _side_by_side(transfers, job.scenario))
 
 
 class _Transfer:
@@ -23,21 +23,29 @@ class _Transfer:
     def __init__(self, job: Job) -> None:
         self._download = Download()
         self._pieces: list[bytes] = []
-        self._whole = job.scenario.download
+        self._scenario = job.scenario
         self.easy = pycurl.Curl()
         self.easy.setopt(pycurl.URL, job.url)
-        self.easy.setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1)
+        if job.scenario.http2:
+            self.easy.setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_2TLS)
+            self.easy.setopt(pycurl.PIPEWAIT, 1)  # for the connection that is being opened, rather than open one more
+        else:
+            self.easy.setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1)
+        if job.scenario.upload:
+            self.easy.setopt(pycurl.POSTFIELDS, bytes(BIG_SIZE))
         self.easy.setopt(pycurl.PROXY, "")
         self.easy.setopt(pycurl.CAINFO, job.ca)
-        self.easy.setopt(pycurl.WRITEFUNCTION, self._download.add if self._whole else self._pieces.append)
+        self.easy.setopt(pycurl.WRITEFUNCTION, self._download.add if job.scenario.download else self._pieces.append)
 
     def check(self) -> None:
         status = self.easy.getinfo(pycurl.RESPONSE_CODE)
-        if self._whole:
+        if self._scenario.http2 and self.easy.getinfo(pycurl.INFO_HTTP_VERSION) != pycurl.CURL_HTTP_VERSION_2_0:
+            raise ConnectionError("the server did not choose HTTP/2")
+        if self._scenario.download:
             self._download.check(status)
             self._download.size = 0
         else:
-            check_small(status, b"".join(self._pieces))
+            (check_upload if self._scenario.upload else check_small)(status, b"".join(self._pieces))
             self._pieces.clear()
 
 
@@ -50,9 +58,11 @@ def _one_by_one(transfer: _Transfer) -> Callable[[int], Awaitable[None]]:
     return repeat
 
 
-def _side_by_side(transfers: list[_Transfer]) -> Callable[[int], Awaitable[None]]:
+def _side_by_side(transfers: list[_Transfer], scenario: Scenario) -> Callable[[int], Awaitable[None]]:
     multi = pycurl.CurlMulti()
-    multi.setopt(pycurl.M_MAX_HOST_CONNECTIONS, len(transfers))
+    multi.setopt(pycurl.M_MAX_HOST_CONNECTIONS, scenario.connections)
+    multi.setopt(pycurl.M_PIPELINING, pycurl.PIPE_MULTIPLEX)  # without effect over HTTP/1.1
+    multi.setopt(pycurl.M_MAX_CONCURRENT_STREAMS, scenario.streams)
     by_handle = {transfer.easy: transfer for transfer in transfers}
 
     async def repeat(count: int) -> None:

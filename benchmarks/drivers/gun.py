@@ -6,17 +6,21 @@ from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.interfaces import IConsumer, IPushProducer
+from twisted.web.iweb import IBodyProducer
+from zope.interface import implementer
 
 import twisted_gun as gun
-from benchmarks.scenarios import Download, Job, Measurement, check_small, measure
+from benchmarks.scenarios import BIG_SIZE, Download, Job, Measurement, check_small, check_upload, measure, pieces
 
-__all__ = ["awaiting", "calling_back"]
+__all__ = ["awaiting", "calling_back", "calling_back_on_h2"]
 
 _Work = Callable[[gun.Connection, Iterator[int]], Coroutine[Any, Any, None]]
 
 
 async def awaiting(reactor: Any, job: Job) -> Measurement:
-    """``await stream.await_response()`` and its like, in one coroutine a connection."""
+    """``await stream.await_response()`` and its like, in one coroutine for each request at a time; an upload is bytes."""
+    content = bytes(BIG_SIZE) if job.scenario.upload else b""
 
     async def small(connection: gun.Connection) -> None:
         stream = connection.get(job.path)
@@ -31,7 +35,12 @@ async def awaiting(reactor: Any, job: Job) -> Measurement:
             download.add(data)
         download.check(response.status)
 
-    once = big if job.scenario.download else small
+    async def upload(connection: gun.Connection) -> None:
+        stream = connection.post(job.path, body=content)
+        response = await stream.await_response(timeout=None)
+        check_upload(response.status, await stream.await_body())
+
+    once = upload if job.scenario.upload else big if job.scenario.download else small
 
     async def work(connection: gun.Connection, turns: Iterator[int]) -> None:
         for _ in turns:
@@ -40,25 +49,34 @@ async def awaiting(reactor: Any, job: Job) -> Measurement:
     return await _measure(reactor, job, work)
 
 
-async def calling_back(reactor: Any, job: Job) -> Measurement:
-    """A `Receiver` a connection; the next request is made where the last answer ended."""
-    kind = _CountingReceiver if job.scenario.download else _JoiningReceiver
+async def calling_back(reactor: Any, job: Job, **options: Any) -> Measurement:
+    """A `Receiver` for each request at a time; the next is made where the last answer ended. An upload comes from a producer."""
+    kind = _UploadReceiver if job.scenario.upload else _CountingReceiver if job.scenario.download else _JoiningReceiver
 
     async def work(connection: gun.Connection, turns: Iterator[int]) -> None:
         await kind(connection, job.path, turns).done
 
-    return await _measure(reactor, job, work)
+    return await _measure(reactor, job, work, **options)
 
 
-async def _measure(reactor: Any, job: Job, work: _Work) -> Measurement:
-    """Measure ``work(connection, turns)`` on all connections, which share the turns."""
-    options: dict[str, Any] = {"transport": "tls", "tls_opts": {"trust_root": job.ca}} if job.scenario.tls else {}
-    connections = [gun.open("127.0.0.1", job.port, reactor=reactor, protocols=["http"], **options) for _ in range(job.scenario.connections)]
+async def calling_back_on_h2(reactor: Any, job: Job) -> Measurement:
+    """`calling_back` with hyper-h2 as the core."""
+    return await calling_back(reactor, job, http2_opts={"core": "h2"})
+
+
+async def _measure(reactor: Any, job: Job, work: _Work, **options: Any) -> Measurement:
+    """Measure ``work(connection, turns)`` on all connections, as often at once as the scenario wants; they share the turns."""
+    protocol = "http2" if job.scenario.http2 else "http"
+    options |= {"transport": "tls", "tls_opts": {"trust_root": job.ca}} if job.scenario.tls else {}
+    connections = [
+        gun.open("127.0.0.1", job.port, reactor=reactor, protocols=[protocol], **options) for _ in range(job.scenario.connections)
+    ]
     await gatherResults([connection.await_up() for connection in connections])
 
     async def repeat(count: int) -> None:
         turns = iter(range(count))
-        await gatherResults([Deferred.fromCoroutine(work(connection, turns)) for connection in connections])
+        working = [work(connection, turns) for connection in connections for _ in range(job.scenario.streams)]
+        await gatherResults([Deferred.fromCoroutine(one) for one in working])
 
     measurement = await measure(job, repeat)
     await gatherResults([connection.shutdown() for connection in connections])
@@ -82,7 +100,10 @@ class _TurnsReceiver(gun.Receiver):
         if next(self._turns, None) is None:
             self.done.callback(None)
         else:
-            self._connection.get(self._path, reply_to=self)
+            self._ask()
+
+    def _ask(self) -> None:
+        self._connection.get(self._path, reply_to=self)
 
 
 class _JoiningReceiver(_TurnsReceiver):
@@ -100,8 +121,19 @@ class _JoiningReceiver(_TurnsReceiver):
             self._end()
 
     def _end(self) -> None:
-        check_small(self._status, b"".join(self._pieces))
+        self._check(self._status, b"".join(self._pieces))
         self._begin()
+
+    _check = staticmethod(check_small)
+
+
+class _UploadReceiver(_JoiningReceiver):
+    """Sends content from a producer."""
+
+    _check = staticmethod(check_upload)
+
+    def _ask(self) -> None:
+        self._connection.post(self._path, body=_Pieces(), reply_to=self)
 
 
 class _CountingReceiver(_TurnsReceiver):
@@ -116,3 +148,35 @@ class _CountingReceiver(_TurnsReceiver):
         if event.fin:
             self._download.check(self._status)
             self._begin()
+
+
+@implementer(IBodyProducer, IPushProducer)
+class _Pieces:
+    """The content of one upload, written piece by piece until it is told to pause."""
+
+    length = BIG_SIZE
+
+    def __init__(self) -> None:
+        self._pieces = pieces()
+        self._done: Deferred[None] = Deferred()
+
+    def startProducing(self, consumer: IConsumer) -> Deferred[None]:
+        self._consumer = consumer
+        self.resumeProducing()
+        return self._done
+
+    def pauseProducing(self) -> None:
+        self._paused = True
+
+    def resumeProducing(self) -> None:
+        self._paused = False
+        while not self._paused:
+            piece = next(self._pieces, None)
+            if piece is None:
+                self._paused = True
+                self._done.callback(None)
+            else:
+                self._consumer.write(piece)
+
+    def stopProducing(self) -> None:
+        self._paused = True

@@ -88,9 +88,13 @@ class Server(ProcessProtocol):
             return succeed(None)
         ended: Deferred[None] = Deferred()
         self._ending.append(ended)
+        self.signal(signal)
+        return ended
+
+    def signal(self, signal: int) -> None:
+        """Send it this signal."""
         process: Any = self.transport
         process.signalProcess(signal)
-        return ended
 
     def outReceived(self, data: bytes) -> None:
         self._printed += data
@@ -127,9 +131,9 @@ class Nginx(Server):
         super().__init__(case, ("nginx", "-p", str(self.root), "-c", str(config)), b"getrlimit(")
 
 
-def node(case: TestCase, *arguments: str) -> Server:
-    """node, running `server.js` of this directory; it prints the ports it listens on, as JSON."""
-    return Server(case, ("node", str(_HERE / "server.js"), *arguments), b"}\n")
+def node(case: TestCase, *arguments: str, script: str = "server.js") -> Server:
+    """node, running `script` of this directory; it prints the ports it listens on, as JSON."""
+    return Server(case, ("node", str(_HERE / script), *arguments), b"}\n")
 
 
 class ServerCase(TestCase):

@@ -60,7 +60,7 @@ class TransferTests(TestCase):
         (self.root / "server.pem").write_bytes(authority().issue("127.0.0.1").pem)
         (self.root / "authority.pem").write_bytes(authority().pem)
         (self.root / "files").mkdir()
-        self.source = _make_file(self.root / "files" / "source")
+        self.source = make_file(self.root / "files" / "source")
         self.url = f"http://127.0.0.1:{port}/files"
         self.tls_url = f"https://127.0.0.1:{tls_port}/files"
         await self.nginx.start()
@@ -77,43 +77,44 @@ class TransferTests(TestCase):
         """A download to a file takes no memory, and the file is the one that was served."""
         target = temporary_directory(self) / "target"
         await self.transfer("download", f"{self.url}/source", target, 200)
-        self.assertEqual(_differences(target), [])
+        self.assertEqual(differences(target), [])
 
     async def test_upload(self) -> None:
         """An upload from an IBodyProducer takes no memory, and the file is the one that was sent."""
         await self.transfer("upload", f"{self.url}/target", self.source, 201)
-        self.assertEqual(_differences(self.root / "files" / "target"), [])
+        self.assertEqual(differences(self.root / "files" / "target"), [])
 
     async def test_download_over_tls(self) -> None:
         """The same download, over TLS."""
         target = temporary_directory(self) / "target"
         await self.transfer("download", f"{self.tls_url}/source", target, 200)
-        self.assertEqual(_differences(target), [])
+        self.assertEqual(differences(target), [])
 
     async def test_upload_over_tls(self) -> None:
         """The same upload, over TLS."""
         await self.transfer("upload", f"{self.tls_url}/target", self.source, 201)
-        self.assertEqual(_differences(self.root / "files" / "target"), [])
+        self.assertEqual(differences(self.root / "files" / "target"), [])
 
 
-def _marks() -> dict[int, bytes]:
-    """What stands where in the file; the last mark is its end."""
-    places = [*range(7, SIZE - 16, 16 * MIB + 1), SIZE - 16]
+def _marks(size: int) -> dict[int, bytes]:
+    """What stands where in a file; the last mark is its end."""
+    places = [*range(7, size - 16, 16 * MIB + 1), size - 16]
     return {place: b"%16d" % place for place in places}
 
 
-def _make_file(path: Path) -> Path:
+def make_file(path: Path, size: int = SIZE) -> Path:
+    """A sparse file of so many bytes, with marks."""
     with path.open("wb") as file:
-        for place, mark in _marks().items():
+        for place, mark in _marks(size).items():
             file.seek(place)
             file.write(mark)
     return path
 
 
-def _differences(path: Path) -> list[Any]:
+def differences(path: Path, expected: int = SIZE) -> list[Any]:
     """The marks that are not where they should be, and the size if it is another."""
     size = os.path.getsize(path)
     with path.open("rb") as file:
-        found = {place: os.pread(file.fileno(), 16, place) for place in _marks()}
-    wrong: list[Any] = [place for place, mark in _marks().items() if found[place] != mark]
-    return wrong if size == SIZE else [*wrong, f"size {size}"]
+        found = {place: os.pread(file.fileno(), 16, place) for place in _marks(expected)}
+    wrong: list[Any] = [place for place, mark in _marks(expected).items() if found[place] != mark]
+    return wrong if size == expected else [*wrong, f"size {size}"]

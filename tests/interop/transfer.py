@@ -20,9 +20,10 @@ from twisted.web.client import FileBodyProducer
 import twisted_gun as gun
 
 
-async def transfer(reactor: Any, direction: str, url: str, path: str, trust_root: str | None = None) -> None:
-    """Download `url` to the file at `path`, or upload the file to it."""
-    conn = gun.open_url(url, reactor=reactor, tls_opts={"trust_root": trust_root})
+async def transfer(reactor: Any, direction: str, url: str, path: str, trust_root: str | None = None, core: str | None = None) -> None:
+    """Download `url` to the file at `path`, or upload the file to it; by HTTP/2 with this `core` of it, or by HTTP/1.1."""
+    protocols = ["http"] if core is None else [("http2", {"core": core})]
+    conn = gun.open_url(url, reactor=reactor, tls_opts={"trust_root": trust_root}, protocols=protocols)
     await conn.await_up()
     Path("/proc/self/clear_refs").write_text("5")  # the highest size begins anew
     before, begun = _resident("VmRSS"), time.monotonic()

@@ -48,13 +48,14 @@ class Http2(Session):
     # Reading.
 
     def _read(self, data: bytes) -> None:
-        if self._rest:
-            rest = self._rest if type(self._rest) is bytearray else bytearray(self._rest)
-            rest += data
-            self._rest = rest
-            if len(rest) < self._needed:
+        rest = self._rest
+        if rest:
+            if len(rest) + len(data) < self._needed:
+                if type(rest) is bytes:
+                    self._rest = rest = bytearray(rest)
+                rest += data
                 return
-            data = bytes(rest)
+            data = b"".join((rest, data))
         at, size, most = 0, len(data), (self._most_frame << 8) + 0xFF
         while size - at >= _HEADER_SIZE:
             word, flags, stream_id = HEADER.unpack_from(data, at)

@@ -494,9 +494,13 @@ class Streams:
         self._drop(stream, error)
 
     def _expect_late(self, size: int) -> None:
-        """RFC 9113 section 5.1: the peer may have sent frames before it learns that a stream was reset; no more than `size` of DATA."""
-        self._late_bytes += size
-        self._late_frames += _LATE_FRAMES
+        """
+        RFC 9113 section 5.1: the peer may have sent frames before it learns that a stream was reset.
+
+        Of DATA no more than the stream's window, `size`, and not more for all of them than the connection's window lets out now.
+        """
+        self._late_bytes = min(self._late_bytes + size, self._connection_window)
+        self._late_frames = min(self._late_frames + _LATE_FRAMES, _LATE_FRAMES * self._options.max_streams)
 
     def _drop(self, stream: StreamState, error: GunError | None) -> None:
         """`stream` has ended before its response did."""
