@@ -15,7 +15,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 import twisted_gun
 from tests.test_architecture import FLOORS
-from twisted_gun.options import HttpOptions, Options, TcpOptions, TlsOptions
+from twisted_gun import connection
+from twisted_gun.options import Http2Options, HttpOptions, Options, TcpOptions, TlsOptions
+from twisted_gun.wire.reference.http2 import Http2 as Reference
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -49,6 +51,19 @@ class DocsTests(SynchronousTestCase):
             attempted += result.attempted
         self.assertGreater(attempted, 5)
 
+    def test_both_cores(self) -> None:
+        """The page of HTTP/2 says nothing that is not so with the reference core."""
+        made: list[Reference] = []
+
+        def make(*arguments: Any) -> Reference:
+            made.append(Reference(*arguments))
+            return made[-1]
+
+        self.patch(connection, "http2_core", make)
+        result = doctest.testfile(str(DOCS / "guide" / "http2.rst"), module_relative=False, encoding="utf-8")
+        self.assertEqual(result.failed, 0)
+        self.assertGreater(len(made), 3)
+
     def test_samples_compile(self) -> None:
         """Every other sample of Python is Python."""
         samples = [(page, match[2]) for page in PAGES for match in PYTHON_BLOCK.finditer(page.read_text(encoding="utf-8"))]
@@ -59,7 +74,7 @@ class DocsTests(SynchronousTestCase):
     def test_every_option(self) -> None:
         """The page of options has each option of each class, and its default; and none that is not there."""
         tables = documented_options((DOCS / "guide" / "options.rst").read_text(encoding="utf-8"))
-        namespace = {kind.__name__: kind for kind in (Options, HttpOptions, TcpOptions, TlsOptions)}
+        namespace = {kind.__name__: kind for kind in (Options, HttpOptions, Http2Options, TcpOptions, TlsOptions)}
         self.assertEqual(set(tables), set(namespace))
         for name, kind in namespace.items():
             shown = {option: eval(text, dict(namespace)) for option, text in tables[name].items()}
@@ -68,7 +83,7 @@ class DocsTests(SynchronousTestCase):
     def test_every_limit(self) -> None:
         """The page of limits names each option that bounds something."""
         page = (DOCS / "guide" / "limits.rst").read_text(encoding="utf-8")
-        for kind in (Options, HttpOptions, TcpOptions):
+        for kind in (Options, HttpOptions, Http2Options, TcpOptions):
             for option in fields(kind):
                 if re.match(r"max_|.*_timeout$", option.name) and option.name != "retry_timeout":
                     self.assertIn(f"{getattr(kind, 'prefix', '')}{option.name}``", page)

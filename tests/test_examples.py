@@ -8,10 +8,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from twisted.internet.protocol import Factory
 from twisted.internet.utils import getProcessOutputAndValue
 from twisted.trial.unittest import TestCase
 from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
+
+from twisted_gun.testing import Http2Peer
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 
@@ -49,6 +52,7 @@ class ExamplesTests(TestCase):
         from twisted.internet import reactor
 
         listening: Any = reactor
+        self.listening = listening
         self.page = Page()
         self.port = listening.listenTCP(0, Site(self.page), interface="127.0.0.1")
         self.addCleanup(self.port.stopListening)
@@ -92,6 +96,28 @@ class ExamplesTests(TestCase):
         self.assertEqual(lines[:4], ["up", "first request: status 200", "down", "up"])
         self.assertEqual(lines[4], "second request: status 200")
         self.assertEqual(len(self.page.asked), 2)
+
+    async def test_multiplex(self) -> None:
+        """multiplex.py has more requests than the server allows at a time, and all are answered, each as slowly as it is read."""
+        most = 10
+        peers: list[Http2Peer] = []
+
+        def answer(peer: Http2Peer) -> None:
+            for request in peer.requests:
+                if request.complete and not request.answered and request.stream_id not in started:
+                    started.add(request.stream_id)
+                    peer.respond(request, 200, {}, CONTENT)
+
+        def serve() -> Http2Peer:
+            peers.append(Http2Peer(answer, settings={"max_concurrent_streams": most}))
+            return peers[-1]
+
+        started: set[int] = set()
+        port = self.listening.listenTCP(0, Factory.forProtocol(serve), interface="127.0.0.1")
+        self.addCleanup(port.stopListening)
+        lines = await self.run_example("multiplex", f"http://127.0.0.1:{port.getHost().port}/greeting", "40")
+        self.assertEqual(lines, [f"http2: 40 answers, {40 * len(CONTENT)} bytes"])
+        self.assertEqual([len(peer.requests) for peer in peers], [40])
 
     def test_all_are_run(self) -> None:
         """No example is without its test."""
