@@ -12,7 +12,7 @@ from twisted.trial.unittest import TestCase
 
 from tests.test_progress import Terminal
 from twisted_gun import demo
-from twisted_gun.demo_server import Origin
+from twisted_gun.demo_server import Http2Answering, Origin
 
 
 class DemoTests(TestCase):
@@ -33,7 +33,10 @@ class DemoTests(TestCase):
         marks = [
             "1. A connection", "TLSv1.", "2. A request", "3. A streamed upload", "4. Hints and trailers", "inform    103", "trailers ",
             "5. A big download", "100% of 16.0 MiB", "6. The server dies", "streams killed: 2", "7. It comes back", "attempt 2",
-            "listens again", "up ", "Hello from", "8. The end", "terminated", "All went as told.",
+            "listens again", "up ", "Hello from", "8. HTTP/2", "the protocol is http2", "ALPN chose h2", "50 answers", "ping ",
+            "9. One slow reader", "reads no further", "51 were answered meanwhile", "MiB to send", "reads on, to the end: 16.0 MiB",
+            "10. The server says goodbye", "GoAway: ", "at once: it waits", "Hello from", "down      in good order", "up ", "Hello from",
+            "nothing was lost", "11. The end", "terminated", "terminated", "All went as told.",
         ]  # fmt: skip
         places: list[int] = []
         for mark in marks:
@@ -66,6 +69,20 @@ class DemoTests(TestCase):
         last = out.getvalue().splitlines()[-1]
         self.assertTrue(last.startswith("  FAILED    the greeting: expected b'another greeting', not b"), last)
         self.assertNotIn("3. ", out.getvalue())
+
+    async def test_not_held_back(self) -> None:
+        """A server that is not held back by the slow reader ends the story."""
+        self.patch(Origin, "unsent", lambda self, path: 0)
+        out = StringIO()
+        self.assertEqual(await demo.run(self.reactor, out), 1)
+        self.assertIn("FAILED    the server has only 0 bytes left to send: it was not held back\n", out.getvalue())
+
+    async def test_a_request_is_lost(self) -> None:
+        """A server that says goodbye and does not keep its word ends the story."""
+        self.patch(Http2Answering, "goaway", lambda self, last: self.abort())
+        out = StringIO()
+        self.assertEqual(await demo.run(self.reactor, out), 1)
+        self.assertIn("FAILED    the end of the second: expected <class 'twisted_gun.errors.GoAway'>", out.getvalue())
 
     async def test_cannot_listen(self) -> None:
         """A server that cannot start is told like anything else."""
@@ -105,7 +122,7 @@ class DemoTests(TestCase):
                     raise BrokenPipeError
                 return super().write(text)
 
-        for lines in (0, 3, 4, 20, 34):
+        for lines in (0, 3, 4, 20, 34, 50, 64):
             out = Closing()
             out.left = lines
             self.assertEqual(await demo.run(self.reactor, out), 141)

@@ -58,17 +58,16 @@ class _Answering(Protocol):
             self._server.called.callback(None)
 
 
-class FetchTests(TestCase):
-    """`fetch`, with a server on 127.0.0.1."""
+class FetchCase(TestCase):
+    """Where `fetch` is tested: `url` is what to get, from whatever the heir lets listen on 127.0.0.1."""
 
     timeout = 30
+    url = ""
 
     def setUp(self) -> None:
         from twisted.internet import reactor
 
         self.reactor: Any = reactor
-        self.server = Server()
-        self.url = f"http://127.0.0.1:{self.listen(self.reactor.listenTCP, 0, self.server, interface='127.0.0.1')}/path"
         self.stdout: Any = BytesIO()
         self.stderr = StringIO()
         self.folder = Path(self.mktemp()).absolute()
@@ -92,6 +91,15 @@ class FetchTests(TestCase):
         self.assertTrue(lines[0].startswith("twisted-gun: "), lines)
         for part in parts:
             self.assertIn(part, lines[0])
+
+
+class FetchTests(FetchCase):
+    """`fetch`, with a server of HTTP/1.1."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.server = Server()
+        self.url = f"http://127.0.0.1:{self.listen(self.reactor.listenTCP, 0, self.server, interface='127.0.0.1')}/path"
 
     async def test_standard_output(self) -> None:
         """The content, and nothing else, goes to the standard output; the request says who asks."""
@@ -381,10 +389,18 @@ class ExplainTests(SynchronousTestCase):
             (cut, Exit.TRUNCATED),
             (gun.LimitReached("http_opts.max_header_count", 256), Exit.FAILED),
             (gun.StreamRefused("not sent"), Exit.NO_RESPONSE),
+            (gun.GoAway("not processed", 0, 1), Exit.NO_RESPONSE),
+            (gun.StreamReset("cancelled", 8), Exit.RESET),
             (gun.BadState("a bug"), Exit.FAILED),
             (Unwritable("file", OSError(28, "full")), Exit.WRITE),
         ):
             self.assertEqual(explain(error)[0], status, error)
+
+    def test_no_common_protocol(self) -> None:
+        """A server that speaks nothing of what was ordered is told as that, not as one without TLS."""
+        status, line = explain(gun.TlsFailed("the peer ended TLS", alert="no_application_protocol"))
+        self.assertEqual(status, Exit.TLS)
+        self.assertIn("leave out --http2 or --http1.1", line)
 
     def test_one_line(self) -> None:
         """What a server sent cannot add lines, nor speak to the terminal."""

@@ -5,19 +5,22 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from functools import partial
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ProcessTerminated
-from twisted.internet.protocol import ProcessProtocol
+from twisted.internet.protocol import Factory, ProcessProtocol
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 import twisted_gun as gun
 from tests.test_fetch import CUT, Server
+from tests.test_fetch_http2 import answer
 from twisted_gun.__main__ import main
+from twisted_gun.testing import Http2Peer
 
 
 class ArgumentsTests(SynchronousTestCase):
@@ -39,7 +42,7 @@ class ArgumentsTests(SynchronousTestCase):
         """The help of get has every exit status that the docs have."""
         status, out, _ = self.run_main("get", "--help")
         self.assertEqual(status, 0)
-        for number in (0, 1, 2, 3, 6, 7, 18, 22, 23, 26, 28, 35, 52, 60, 130, 141):
+        for number in (0, 1, 2, 3, 6, 7, 18, 22, 23, 26, 28, 35, 52, 60, 92, 130, 141):
             self.assertRegex(out, rf"(^|\s){number}\s+[a-zA-Z]")
 
     def test_usage(self) -> None:
@@ -54,6 +57,7 @@ class ArgumentsTests(SynchronousTestCase):
             (("get", "--connect-timeout", "soon", "http://host"), "seconds"),
             (("get", "--retry", "-1", "http://host"), "whole number"),
             (("get", "--time", "3", "http://host"), "--time"),
+            (("get", "--http2", "--http1.1", "http://host"), "not allowed with"),
         ):
             status, out, err = self.run_main(*arguments)
             self.assertEqual((status, out), (2, ""), arguments)
@@ -107,6 +111,19 @@ class ProcessTests(TestCase):
     async def test_get(self) -> None:
         """The content is on the standard output, the status is 0."""
         run = self.start(f"exec GUN get {self.url}")
+        self.assertEqual((await run.ended, run.out, run.err), (0, b"hello", b""))
+
+    async def test_protocol(self) -> None:
+        """--http2 speaks HTTP/2 to whoever listens, --http1.1 does not."""
+        port: Any = self.reactor.listenTCP(0, Factory.forProtocol(partial(Http2Peer, answer)), interface="127.0.0.1")
+        self.addCleanup(port.stopListening)
+        url = f"http://127.0.0.1:{port.getHost().port}/"
+        run = self.start(f"exec GUN get --http2 {url}")
+        self.assertEqual((await run.ended, run.out, run.err), (0, b"hello", b""))
+        run = self.start(f"exec GUN get --http2 {self.url}")
+        self.assertEqual((await run.ended, run.out), (1, b""))
+        self.assertIn(b"leave out --http2", run.err)
+        run = self.start(f"exec GUN get --http1.1 {self.url}")
         self.assertEqual((await run.ended, run.out, run.err), (0, b"hello", b""))
 
     async def test_failure(self) -> None:

@@ -11,7 +11,7 @@ import os
 from collections.abc import Mapping
 from typing import Any, TextIO
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.internet.error import CannotListenError
 
 import twisted_gun as gun
@@ -25,7 +25,7 @@ __all__ = ["run"]
 async def run(reactor: Any, out: TextIO) -> int:
     """Tell the story on `out`; gives 0, or 1 after a line that says what did not go as told."""
     teller = _Teller(out)
-    story = _Story(reactor, teller, Origin(reactor))
+    story = _Story(reactor, teller)
     try:
         await story.tell()
     except BrokenPipeError:
@@ -43,6 +43,10 @@ async def run(reactor: Any, out: TextIO) -> int:
     return Exit.OK
 
 
+#: How many requests go side by side, and the window of each stream, in bytes.
+_STREAMS, _WINDOW = 50, 256 * 1024
+
+
 class _NotAsToldError(Exception):
     """Something went otherwise than the demo says."""
 
@@ -55,13 +59,17 @@ def _expect(what: str, seen: object, expected: object) -> None:
 class _Story:
     """The scenes, in order: each leaves the connection as the next expects it."""
 
-    def __init__(self, reactor: Any, teller: _Teller, origin: Origin) -> None:
+    def __init__(self, reactor: Any, teller: _Teller) -> None:
         self._reactor = reactor
         self._tell = teller
-        self._origin = origin
+        self._origin = Origin(reactor)
+        self._http2_origin = Origin(reactor, http2=True)
         self._owner = _Owner(teller)
+        self._http2_owner = _Owner(teller)
         self._retries = 0
-        self._conn: gun.Connection = None  # type: ignore[assignment]  # until the first scene
+        # Until the scenes that open them.
+        self._conn: gun.Connection = None  # type: ignore[assignment]
+        self._http2: gun.Connection = None  # type: ignore[assignment]
 
     async def tell(self) -> None:
         await self._scene_up()
@@ -71,33 +79,48 @@ class _Story:
         await self._scene_download()
         await self._scene_death()
         await self._scene_return()
+        await self._scene_http2()
+        await self._scene_slow_reader()
+        await self._scene_goodbye()
         await self._scene_shutdown()
         self._tell.end()
 
     async def end(self) -> None:
         """Leave nothing behind."""
-        if self._conn is not None:
-            self._conn.close()
+        for conn in (self._conn, self._http2):
+            if conn is not None:
+                conn.close()
         await self._origin.die()
+        await self._http2_origin.die()
 
     async def _scene_up(self) -> None:
         self._tell.scene("A connection", "gun.open() returns at once; the owner is told when TLS is up and the certificate was verified.")
-        self._origin.start()
-        self._tell.say("server", f"listens on 127.0.0.1, port {self._origin.port}, with a certificate made just now")
-        self._conn = gun.open(
+        self._conn = await self._open(self._origin, self._owner)
+
+    async def _open(self, origin: Origin, owner: _Owner, **options: Any) -> gun.Connection:
+        """Start the server, and a connection to it, whose beginning is told."""
+        origin.start()
+        self._tell.say("server", f"listens on 127.0.0.1, port {origin.port}, with a certificate made just now")
+        conn = gun.open(
             "127.0.0.1",
-            self._origin.port,
-            owner=self._owner,
+            origin.port,
+            owner=owner,
             reactor=self._reactor,
             transport="tls",
-            tls_opts={"trust_root": self._origin.trust},
+            tls_opts={"trust_root": origin.trust},
             retry_fun=self._decide,
+            **options,
         )
-        self._tell.say("client", f"{self._conn!r}")
-        await self._conn.await_up()
-        tls = self._conn.info().tls
+        self._tell.say("client", f"{conn!r}")
+        try:
+            await conn.await_up()
+        except BaseException:
+            conn.close()
+            raise
+        tls = conn.info().tls
         assert tls is not None
         self._tell.say("tls", f"{tls.version}, {tls.cipher}, ALPN chose {_text(tls.alpn or b'nothing')}")
+        return conn
 
     async def _scene_get(self) -> None:
         self._tell.scene("A request", "A request is a stream; its events come in order, and `fin` says which is the last.")
@@ -174,10 +197,76 @@ class _Story:
         _expect("the retries", self._retries, 2)
         _expect("the times it was up", self._owner.ups, 2)
 
+    async def _scene_http2(self) -> None:
+        self._tell.scene("HTTP/2", "Another server: TLS agrees on HTTP/2, and one connection carries many requests side by side.")
+        # Windows of 256 KiB, so that the next scene shows what they are for.
+        options = {"initial_stream_window_size": _WINDOW, "stream_window_margin_size": 0}
+        self._http2 = await self._open(self._http2_origin, self._http2_owner, http2_opts=options)
+        _expect("the protocol", self._http2.info().protocol, "http2")
+        answered: list[int] = []
+
+        async def ask(number: int) -> bytes:
+            body = await self._read_quietly(self._http2.get("/greeting"))
+            answered.append(number)
+            return body
+
+        asking = [Deferred.fromCoroutine(ask(number)) for number in range(1, _STREAMS + 1)]
+        self._tell.say("client", f"GET /greeting, {_STREAMS} times, before the first is answered")
+        _expect("answers before any can have come", answered, [])
+        _expect("the greetings", await gatherResults(asking, consumeErrors=True), [GREETING] * _STREAMS)
+        self._tell.say("client", f"{len(answered)} answers; the first was to request {answered[0]}, the last to request {answered[-1]}")
+        self._tell.say("ping", f"answered after {await self._http2.ping() * 1000:.1f} ms")
+
+    async def _scene_slow_reader(self) -> None:
+        self._tell.scene(
+            "One slow reader",
+            "A stream that nobody reads holds its own server back, by its window; its neighbours go on, and memory stays small.",
+        )
+        slow = self._http2.get("/download", flow=1)
+        self._tell.event(await slow.await_response())
+        first: Any = await slow.await_event()
+        self._tell.event(first)
+        self._tell.say("client", f"reads no further: the server may send {size_text(_WINDOW)} more, and not {size_text(DOWNLOAD)}")
+        for _ in range(_STREAMS):
+            await self._read_quietly(self._http2.get("/greeting"))
+        digest = await self._read_quietly(self._http2.post("/upload", {"content-type": "application/octet-stream"}, PIECE * 4))
+        _expect("the digest", digest, hashlib.sha256(PIECE * 4).hexdigest().encode())
+        self._tell.say(
+            "client", f"{_STREAMS} requests and an upload of {size_text(4 * len(PIECE))}: all {_STREAMS + 1} were answered meanwhile"
+        )
+        held = self._http2_origin.unsent("/download")
+        if held < DOWNLOAD - 4 * _WINDOW:
+            raise _NotAsToldError(f"the server has only {size_text(held)} left to send: it was not held back")
+        self._tell.say("server", f"still has {size_text(held)} to send")
+        slow.update_flow(DOWNLOAD)
+        _expect("the size", len(first.data + await slow.await_body()), DOWNLOAD)
+        self._tell.say("client", f"reads on, to the end: {size_text(DOWNLOAD)}")
+
+    async def _scene_goodbye(self) -> None:
+        self._tell.scene(
+            "The server says goodbye",
+            "GOAWAY says which requests it will answer; the others were certainly not processed, and are safe to send again.",
+        )
+        before, behind = self._http2.get("/greeting"), self._http2.get("/goodbye")
+        self._tell.say("client", "GET /greeting, GET /goodbye")
+        error = await self._failure(behind)
+        _expect("the end of the second", type(error), gun.GoAway)
+        again = self._http2.get("/greeting")
+        state = again.info()
+        _expect("the request", state and state.state, "waiting")
+        self._tell.say("client", "GET /greeting instead, at once: it waits for the next connection")
+        _expect("the greeting", await self._read(before, 200), GREETING)
+        _expect("the second greeting", await self._read(again, 200), GREETING)
+        down = await self._http2_owner.down
+        _expect("killed and unprocessed", (down.killed_streams, down.unprocessed_streams), ((), (behind,)))
+        _expect("the retries", self._retries, 2)
+        self._tell.say("client", "nothing was lost, and it was no retry: the server had asked for it")
+
     async def _scene_shutdown(self) -> None:
-        self._tell.scene("The end", "shutdown() lets what is under way finish and ends the connection for good; it takes no more requests.")
-        _expect("the reason of the end", await self._conn.shutdown(), None)
-        self._tell.say("client", f"{self._conn!r}")
+        self._tell.scene("The end", "shutdown() lets what is under way finish and ends a connection for good; it takes no more requests.")
+        for conn in (self._conn, self._http2):
+            _expect("the reason of the end", await conn.shutdown(), None)
+            self._tell.say("client", f"{conn!r}")
         try:
             self._conn.get("/greeting")
         except gun.ShuttingDown as error:
@@ -215,6 +304,12 @@ class _Story:
             elif isinstance(event, gun.Data):
                 content += event.data
         return content
+
+    async def _read_quietly(self, stream: gun.Stream) -> bytes:
+        """The content of the answer, whose events are not told."""
+        response = await stream.await_response()
+        _expect("a good answer", response.status // 100, 2)
+        return await stream.await_body()
 
     async def _failure(self, stream: gun.Stream) -> gun.GunError:
         try:
@@ -290,7 +385,7 @@ class _Teller:
 
 def _describe_down(event: gun.Down) -> str:
     killed, unprocessed = len(event.killed_streams), len(event.unprocessed_streams)
-    return f"{event.reason}; streams killed: {killed}, certainly not processed: {unprocessed}"
+    return f"{event.reason or 'in good order'}; streams killed: {killed}, certainly not processed: {unprocessed}"
 
 
 def _describe_data(event: gun.Data) -> str:

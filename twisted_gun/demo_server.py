@@ -1,7 +1,7 @@
 """
 The server of the demo: an origin on 127.0.0.1 with a certificate made on the fly, which can die and come back.
 
-It speaks just the HTTP/1.1 that the demo asks for, and knows nothing of the client.
+It speaks just the HTTP/1.1 that the demo asks for, or the HTTP/2 of `twisted_gun.testing`, and knows nothing of the client.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-__all__ = ["DOWNLOAD", "GREETING", "HALF", "Origin", "PIECE"]
+from twisted_gun.testing import Http2Peer, Http2Request
+
+__all__ = ["DOWNLOAD", "GREETING", "HALF", "Http2Answering", "Origin", "PIECE"]
 
 GREETING = b"Hello from a server of twisted_gun's own.\n"
 
@@ -41,28 +43,35 @@ class Origin:
     The server. `trust` is the certificate to trust, `port` where it listens once `start` was called.
 
     ``/greeting`` greets, ``/upload`` gives the SHA-256 digest of what is posted, ``/hints`` answers with Early Hints (RFC 8297)
-    and trailers, ``/download`` sends `DOWNLOAD` bytes, ``/half`` promises as much and sends `HALF`.
+    and trailers, ``/download`` sends `DOWNLOAD` bytes, ``/half`` promises as much and sends `HALF`. With `http2` that is all it
+    speaks, as `Http2Answering` has it.
     """
 
     port = 0
 
-    def __init__(self, reactor: Any) -> None:
+    def __init__(self, reactor: Any, http2: bool = False) -> None:
         self._reactor = reactor
+        self._protocol: Any = Http2Answering if http2 else _Answering
         certificate, key = _make_certificate()
         trusted: Any = Certificate
         self.trust = trusted(X509.from_cryptography(certificate))
-        self._creator = _Creator(certificate, key)
-        self._connections: set[_Answering] = set()
+        self._creator = _Creator(certificate, key, b"h2" if http2 else b"http/1.1")
+        self._connections: set[_Answering | Http2Answering] = set()
         self._listening: Any = None
 
     def start(self) -> None:
         """Listen: first on a port that is free, then on the same again."""
-        factory = Factory.forProtocol(_Answering)
+        factory = Factory.forProtocol(self._protocol)
         factory.noisy = False
         factory.connections = self._connections  # type: ignore[attr-defined]
         wrapped = TLSMemoryBIOFactory(self._creator, False, factory)
         self._listening = self._reactor.listenTCP(self.port, wrapped, interface="127.0.0.1")
         self.port = self._listening.getHost().port
+
+    def unsent(self, path: str) -> int:
+        """How many bytes of the answers to `path` wait for the client's windows of HTTP/2."""
+        waiting = [peer for peer in self._connections if isinstance(peer, Http2Answering)]
+        return sum(peer.unsent(request) for peer in waiting for request in peer.requests if request.path == path.encode())
 
     async def die(self) -> None:
         """Stop listening, and drop every connection in the middle of whatever it does."""
@@ -83,20 +92,16 @@ class _Creator:
     Twisted's `CertificateOptions` would do, if it did not hand pyOpenSSL what that deprecates.
     """
 
-    def __init__(self, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> None:
+    def __init__(self, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey, protocol: bytes) -> None:
         context: Any = SSL.Context(SSL.TLS_SERVER_METHOD)
         context.set_min_proto_version(SSL.TLS1_2_VERSION)
         context.use_certificate(certificate)
         context.use_privatekey(key)
-        context.set_alpn_select_callback(_choose)
+        context.set_alpn_select_callback(lambda _, offered: protocol if protocol in offered else SSL.NO_OVERLAPPING_PROTOCOLS)
         self._context = context
 
     def serverConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:
         return SSL.Connection(self._context, None)
-
-
-def _choose(_: SSL.Connection, offered: list[bytes]) -> Any:
-    return b"http/1.1" if b"http/1.1" in offered else SSL.NO_OVERLAPPING_PROTOCOLS
 
 
 class _Answering(LineReceiver):
@@ -197,6 +202,51 @@ class _Download:
     def stopProducing(self) -> None:
         """The client has gone."""
         self._left = 0
+
+
+class Http2Answering(Http2Peer):
+    """
+    One connection to the server over HTTP/2.
+
+    Of requests that arrive together the last is answered first. ``/greeting`` greets, ``/upload`` gives the SHA-256 digest of what is
+    posted, ``/download`` sends `DOWNLOAD` bytes; ``/goodbye`` is not answered: the server goes away (RFC 9113 section 6.8), and
+    processes only what came before it.
+    """
+
+    factory: Any
+
+    def __init__(self) -> None:
+        super().__init__(Http2Answering._serve_all, settings={"max_concurrent_streams": 100})
+        self.gone: Deferred[None] = Deferred()
+        self._seen: set[int] = set()
+
+    def connectionMade(self) -> None:
+        self.factory.connections.add(self)
+        super().connectionMade()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        super().connectionLost(reason)
+        self.factory.connections.discard(self)
+        self.gone.callback(None)
+
+    def _serve_all(self) -> None:
+        new = [request for request in self.requests if request.complete and request.stream_id not in self._seen]
+        self._seen.update(request.stream_id for request in new)
+        for request in [request for request in new if request.path == b"/goodbye"]:
+            self.goaway(request.stream_id - 2)
+            new.remove(request)
+        for request in reversed(new):
+            self._serve(request)
+
+    def _serve(self, request: Http2Request) -> None:
+        if request.path == b"/greeting":
+            self.respond(request, 200, {"content-type": "text/plain"}, GREETING)
+        elif request.path == b"/upload":
+            self.respond(request, 201, {}, hashlib.sha256(request.body).hexdigest().encode())
+        elif request.path == b"/download":
+            self.respond(request, 200, {"content-length": str(DOWNLOAD)}, PIECE * (DOWNLOAD // len(PIECE)))
+        else:
+            self.respond(request, 404)
 
 
 def _make_certificate() -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:

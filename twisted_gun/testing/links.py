@@ -1,106 +1,33 @@
 """
-Testing code that uses twisted_gun: no sockets, no threads, no waiting.
+Connections in memory: links, the transports at their ends, and endpoints that make them.
 
-`MemoryGun` is the whole stage: a connection, the peer at its other end, a clock that stands still until told otherwise, and an
-owner that keeps what it is told::
-
-    class GreetingTests(SynchronousTestCase):
-        def test_greeting(self):
-            world = MemoryGun("example.org", 80, script=[
-                ("expect", b"GET /hello HTTP/1.1\\r\\n"),
-                ("send", b"HTTP/1.1 200 OK\\r\\ncontent-length: 5\\r\\n\\r\\nhello"),
-            ])
-            stream = world.connection.get("/hello")
-            body = stream.await_body()
-            world.pump()
-            self.assertEqual(self.successResultOf(body), b"hello")
-            self.assertEqual(world.owner.names(), ["gun_up"])
-            world.peer.verify()
-
-Its parts serve alone too. `memory_pair` joins any two protocols by a `MemoryLink`, whose two `MemoryTransport` behave as
-Twisted's TCP does, back-pressure, abort and half-close included; `MemoryEndpoint` makes such links for whatever dials an
-endpoint; `ScriptedPeer` is a server that does what the test says; `RecordingReceiver` keeps events.
-
-What is unlike real TCP: an abort drops what the other side has not read (RFC 9293 section 3.10.7.4; Linux hands it over), and
-closing with unread input sends FIN, where Linux would send RST. Of HTTP this module knows but how to list requests of HTTP/1.
+A transport is Twisted's own, over memory where that has a socket. What is unlike real TCP: an abort drops what the other side has
+not read (RFC 9293 section 3.10.7.4; Linux hands it over), and closing with unread input sends FIN, where Linux would send RST. Of
+HTTP nothing is known here.
 """
 
 from __future__ import annotations
 
 import errno
-import re
 import socket
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple, TypeVar, Union
+from typing import Any
 
 from twisted.internet import error, main, tcp
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IProtocol, IProtocolFactory, IReactorTime, IStreamClientEndpoint
-from twisted.internet.protocol import Factory, Protocol, connectionDone
-from twisted.internet.task import Clock
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from twisted_gun.connection import Connection
-from twisted_gun.interfaces import IReceiver
-from twisted_gun.opening import open as dial
-
-__all__ = ["MemoryEndpoint", "MemoryGun", "MemoryLink", "MemoryTransport", "RecordingReceiver", "ScriptedPeer", "memory_pair"]
+__all__ = ["MemoryEndpoint", "MemoryLink", "MemoryTransport", "memory_pair"]
 
 CLIENT_ADDRESS = IPv4Address("TCP", "192.0.2.1", 49152)
 SERVER_ADDRESS = IPv4Address("TCP", "192.0.2.80", 80)
 
-#: The steps of a `ScriptedPeer`, or what it calls whenever bytes have arrived.
-Script = Union[Sequence[tuple[Any, ...]], Callable[["ScriptedPeer"], object]]
-
 _log = Logger()
-_Event = TypeVar("_Event")
-
-
-class MemoryGun:
-    """
-    A connection whose peer, clock and owner the test holds in its hands.
-
-    `open_options` are those of `twisted_gun.open`; ``owner`` defaults to a new `RecordingReceiver`. `script` is given to the
-    `ScriptedPeer` of every connection; leave it out and drive `peer` by hand. Nothing happens before the first `pump`.
-
-    - ``connection``: what `twisted_gun.open` returned;
-    - ``owner``: who is told of the connection (pass ``reply_to=`` to record the streams' events as well);
-    - ``clock``: the `Clock` given as the reactor;
-    - ``endpoint``: the `MemoryEndpoint` that is dialled, which can refuse or hang; its ``links`` shape how bytes arrive;
-    - ``peers`` and ``peer``: the `ScriptedPeer` of every connection so far, and the latest.
-    """
-
-    def __init__(self, host: str = "example.org", port: int = 80, *, script: Script = (), **open_options: Any) -> None:
-        self._script = script
-        self.clock = Clock()
-        self.peers: list[ScriptedPeer] = []
-        self.endpoint = MemoryEndpoint(Factory.forProtocol(self._new_peer), clock=self.clock)
-        self.owner: Any = open_options.pop("owner", None) or RecordingReceiver()
-        fixed: dict[str, Any] = {"owner": self.owner, "reactor": self.clock, "endpoint": self.endpoint}
-        self.connection: Connection = dial(host, port, **fixed, **open_options)
-
-    @property
-    def peer(self) -> ScriptedPeer:
-        """The peer of the latest connection; raises AssertionError as long as none was made."""
-        assert self.peers, "no connection was made yet; pump() lets the first one happen"
-        return self.peers[-1]
-
-    def pump(self) -> None:
-        """Move bytes, and run what is due now, until all is quiet; time stands still."""
-        self.clock.advance(0)
-
-    def advance(self, seconds: float) -> None:
-        """Let `seconds` pass and all that follows from it happen."""
-        self.clock.advance(seconds)
-
-    def _new_peer(self) -> ScriptedPeer:
-        self.peers.append(ScriptedPeer(self._script))
-        return self.peers[-1]
 
 
 @implementer(IStreamClientEndpoint)
@@ -417,181 +344,3 @@ class _Socket:
 
     def fileno(self) -> int:
         return -1
-
-
-class ScriptedPeer(Protocol):
-    """
-    A server that records what it receives and does what the test says.
-
-    By hand: `send`, `close`, `abort` and so on. By `script`, a sequence of steps done in order, each as soon as it can be:
-
-    - ``("expect", b"...")``: wait until these bytes are in what has arrived since the last expectation;
-    - ``("expect", predicate)``: wait until ``predicate(arrived_since_then)`` is true, which takes all of it;
-    - ``("send", b"...")``, ``("close",)``, ``("abort",)``, ``("half_close",)``, ``("pause",)``.
-
-    Or `script` is a callable: it is called with the peer each time bytes have arrived. `received` is all that has arrived,
-    `lost` is None, later the reason of ``connectionLost``. Raises ValueError for a step of another name.
-    """
-
-    VERBS = frozenset({"expect", "send", "close", "abort", "half_close", "pause"})
-    transport: Any
-
-    def __init__(self, script: Script = ()) -> None:
-        self.lost: Failure | None = None
-        self._answer = script if callable(script) else None
-        self._steps: deque[tuple[Any, ...]] = deque(() if callable(script) else script)
-        self.received = b""
-        self._examined = 0
-        for step in self._steps:
-            if step[0] not in self.VERBS:
-                raise ValueError(f"{step!r} is no step; its first item is one of {', '.join(sorted(self.VERBS))}")
-
-    @property
-    def requests(self) -> list[PeerRequest]:
-        """The HTTP/1 requests in what has arrived, the last one perhaps not complete; ends at what is not HTTP/1."""
-        return list(_requests(self.received))
-
-    def send(self, data: bytes) -> None:
-        """Send `data` to the client."""
-        self.transport.write(data)
-
-    def close(self) -> None:
-        """Close the connection after what was sent."""
-        self.transport.loseConnection()
-
-    def abort(self) -> None:
-        """Reset the connection at once."""
-        self.transport.abortConnection()
-
-    def half_close(self) -> None:
-        """Send no more (FIN after what was sent), but go on receiving."""
-        self.transport.loseWriteConnection()
-
-    def pause(self) -> None:
-        """Stop receiving, so that the client meets back-pressure."""
-        self.transport.pauseProducing()
-
-    def resume(self) -> None:
-        """Receive again."""
-        self.transport.resumeProducing()
-
-    def verify(self) -> None:
-        """Raise AssertionError if steps of the script were not done."""
-        if self._steps:
-            rest = self.received[self._examined :]
-            raise AssertionError(f"not done: {list(self._steps)!r}; since the last expectation came {rest!r}")
-
-    def connectionMade(self) -> None:
-        self._go_on()
-
-    def dataReceived(self, data: bytes) -> None:
-        self.received += data
-        if self._answer is not None:
-            self._answer(self)
-        self._go_on()
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self.lost = reason
-
-    def _go_on(self) -> None:
-        while self._steps:
-            verb, *arguments = self._steps[0]
-            if verb != "expect":
-                getattr(self, verb)(*arguments)
-            elif not self._arrived(arguments[0]):
-                return
-            self._steps.popleft()
-
-    def _arrived(self, expected: bytes | Callable[[bytes], bool]) -> bool:
-        rest = self.received[self._examined :]
-        if not (expected(rest) if callable(expected) else expected in rest):
-            return False
-        self._examined += len(rest) if callable(expected) else rest.index(expected) + len(expected)
-        return True
-
-
-class PeerRequest(NamedTuple):
-    """An HTTP/1 request as it arrived: names of `headers` in lower case, `body` without its framing and as far as it came."""
-
-    method: bytes
-    target: bytes
-    headers: tuple[tuple[bytes, bytes], ...]
-    body: bytes
-    complete: bool
-
-
-_HEAD = re.compile(rb"(\S+) (\S+) HTTP/1\.\d\r\n((?:[^\r\n]+\r\n)*)\r\n")
-_CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]+)[^\r\n]*\r\n")
-_TRAILERS = re.compile(rb"(?:[^\r\n]+\r\n)*\r\n")
-
-
-def _requests(data: bytes) -> Iterator[PeerRequest]:
-    start: int | None = 0
-    while start is not None and (head := _HEAD.match(data, start)):
-        pairs = [line.partition(b":") for line in head[3].splitlines()]
-        headers = tuple((name.lower(), value.strip()) for name, _, value in pairs)
-        body, start = _body(dict(headers), data, head.end())
-        yield PeerRequest(head[1], head[2], headers, body, complete=start is not None)
-
-
-def _body(headers: dict[bytes, bytes], data: bytes, start: int) -> tuple[bytes, int | None]:
-    """The body at `start` and where it ends, None as long as it has not."""
-    if b"chunked" not in headers.get(b"transfer-encoding", b"").lower():
-        end = start + int(headers.get(b"content-length", b"0"))
-        return data[start:end], end if end <= len(data) else None
-    body = b""
-    while chunk := _CHUNK_SIZE.match(data, start):
-        start = chunk.end() + int(chunk[1], 16)
-        if start == chunk.end():
-            trailers = _TRAILERS.match(data, start)
-            return body, trailers and trailers.end()
-        body += data[chunk.end() : start]
-        start += 2
-    return body, None
-
-
-@implementer(IReceiver)
-class RecordingReceiver:  # type: ignore[misc]  # its methods are made below, from the interface
-    """
-    An `IReceiver` that keeps all it is told in `events`, in order.
-
-    `react`, if given, is called with each event after it was recorded: to act from within, or to raise::
-
-        receiver = RecordingReceiver(react=lambda event: event.stream.cancel())
-    """
-
-    def __init__(self, react: Callable[[Any], object] | None = None) -> None:
-        self.events: list[Any] = []
-        self.react = react
-        self._names: list[str] = []
-
-    def of(self, kind: type[_Event]) -> list[_Event]:
-        """The events of one type, in order: ``receiver.of(gun.Data)``."""
-        return [event for event in self.events if isinstance(event, kind)]
-
-    def names(self) -> list[str]:
-        """The methods that were called, in order, as in ``["gun_up", "gun_response"]``."""
-        return list(self._names)
-
-    def clear(self) -> None:
-        """Forget what was recorded."""
-        self.events.clear()
-        self._names.clear()
-
-    def _record(self, name: str, event: Any) -> None:
-        self._names.append(name)
-        self.events.append(event)
-        if self.react is not None:
-            self.react(event)
-
-
-def _recording_method(name: str) -> Callable[[RecordingReceiver, Any], None]:
-    def told(self: RecordingReceiver, event: Any) -> None:
-        self._record(name, event)
-
-    told.__name__, told.__doc__ = name, IReceiver[name].getDoc()
-    return told
-
-
-for _name in IReceiver.names(all=True):  # from the interface, so that an event added to it is recorded without a change here
-    setattr(RecordingReceiver, _name, _recording_method(_name))

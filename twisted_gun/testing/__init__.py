@@ -1,0 +1,54 @@
+"""
+Testing code that uses twisted_gun: no sockets, no threads, no waiting.
+
+`MemoryGun` is the whole stage: a connection, the peer at its other end, a clock that stands still until told otherwise, and an
+owner that keeps what it is told::
+
+    class GreetingTests(SynchronousTestCase):
+        def test_greeting(self):
+            world = MemoryGun("example.org", 80, script=[
+                ("expect", b"GET /hello HTTP/1.1\\r\\n"),
+                ("send", b"HTTP/1.1 200 OK\\r\\ncontent-length: 5\\r\\n\\r\\nhello"),
+            ])
+            stream = world.connection.get("/hello")
+            body = stream.await_body()
+            world.pump()
+            self.assertEqual(self.successResultOf(body), b"hello")
+            self.assertEqual(world.owner.names(), ["gun_up"])
+            world.peer.verify()
+
+With ``protocols=["http2"]`` the peer speaks HTTP/2: an `Http2Peer`, whose steps are requests and responses::
+
+            world = MemoryGun("example.org", 80, protocols=["http2"], script=[
+                ("expect", b"GET /hello"),
+                ("respond", 200, {}, b"hello"),
+            ])
+
+Its parts serve alone too. `memory_pair` joins any two protocols by a `MemoryLink`, whose two `MemoryTransport` behave as
+Twisted's TCP does, back-pressure, abort and half-close included; `MemoryEndpoint` makes such links for whatever dials an
+endpoint; `ScriptedPeer` is a server that does what the test says, byte by byte; `RecordingReceiver` keeps events.
+
+What is unlike real TCP: an abort drops what the other side has not read (RFC 9293 section 3.10.7.4; Linux hands it over), and
+closing with unread input sends FIN, where Linux would send RST.
+"""
+
+from twisted_gun.testing.http2 import Http2Peer, Http2Request
+from twisted_gun.testing.links import MemoryEndpoint, MemoryLink, MemoryTransport, memory_pair
+from twisted_gun.testing.peers import Peer, PeerRequest, Script, ScriptedPeer
+from twisted_gun.testing.recording import RecordingReceiver
+from twisted_gun.testing.world import MemoryGun
+
+__all__ = [
+    "MemoryGun",
+    "MemoryEndpoint",
+    "MemoryLink",
+    "MemoryTransport",
+    "memory_pair",
+    "Peer",
+    "ScriptedPeer",
+    "PeerRequest",
+    "Script",
+    "Http2Peer",
+    "Http2Request",
+    "RecordingReceiver",
+]
