@@ -42,8 +42,9 @@ from twisted_gun.receivers import as_receiver, check_timeout
 from twisted_gun.request import FOLLOWS, RequestOptions, check_request_options, make_request
 from twisted_gun.stream import CORE, PENDING, TRANSPORT, Stream
 from twisted_gun.wire.core import Core, Request
+from twisted_gun.wire.cores import http2_core
 from twisted_gun.wire.http1 import Http1
-from twisted_gun.wire.http2 import Http2
+from twisted_gun.wire.steps import StreamFailed
 
 __all__ = ["Connection"]
 
@@ -293,7 +294,11 @@ class Connection:
     def _hand_over(self, hop: Hop, stream: Stream, request: Request) -> None:
         now = self._deadlines.now()
         queued, stream._queued = stream._queued, None
-        hop.perform(hop.core.request(stream, request, now))
+        steps = hop.core.request(stream, request, now)
+        if steps and type(steps[0]) is StreamFailed:  # refused: told in a turn of its own too
+            self._deadlines.set((stream, "refused"), 0.0, lambda: hop.perform(steps))
+            return
+        hop.perform(steps)
         for data, fin in queued or ():
             hop.perform(hop.core.data(stream, data, fin, now))
         if stream._granted:
@@ -414,7 +419,6 @@ class Connection:
     def make_hop(self) -> Hop:
         options = HopOptions(
             tls_handshake_timeout=self._options.tls_handshake_timeout,
-            closing_timeout=next(iter(self._protocols.values()), self._http).closing_timeout,
             send_timeout=self._options.tcp_opts.send_timeout,
             nodelay=self._options.tcp_opts.nodelay,
             keepalive=self._options.tcp_opts.keepalive,
@@ -433,7 +437,7 @@ class Connection:
                 raise ConnectionFailed(f"the server chose {negotiated!r}, which was not offered (RFC 7301 section 3.2)")
         if name == "http":
             return Http1(self._http)
-        return Http2(self._http2, self.origin.scheme.encode(), self._promised)
+        return http2_core(self._http2, self.origin.scheme.encode(), self._promised)
 
     def _promised(self, parent: Any, method: bytes) -> Stream:
         """The stream of a response that the server promises to send along with that of `parent`."""

@@ -9,8 +9,8 @@ Every exception of the package.
       TimedOut(stage)  ShuttingDown
 
 The first row is the caller's mistake: it is raised at the call, and nothing has gone to the wire. Everything else is the
-peer's doing or the network's: it arrives as an event, or as the failure of the Deferred that is being awaited. `StreamReset`,
-`GoAway` and `ProxyFailed` are for protocols that this version does not speak yet.
+peer's doing or the network's: it arrives as an event, or as the failure of the Deferred that is being awaited. `StreamReset` and
+`GoAway` are HTTP/2's, `ProxyFailed` is for proxies, which this version does not know yet.
 """
 
 from __future__ import annotations
@@ -167,7 +167,8 @@ class TimedOut(GunError):
     Something took too long.
 
     `stage` says what. Of the connection: ``lookup``, ``connect``, ``tls``, ``headers``, ``response``, ``idle``, ``write``,
-    ``closing``. Of an await: ``up``, ``response``, ``body``, ``upgrade``, ``event``.
+    ``closing``; of HTTP/2 also ``preface``, ``settings``, ``keepalive``. Of an await: ``up``, ``response``, ``body``,
+    ``upgrade``, ``event``.
     """
 
     def __init__(self, stage: str, seconds: float | None = None, message: str | None = None) -> None:

@@ -6,6 +6,7 @@ It knows neither streams nor connections. Requests without content that come aga
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -31,7 +32,7 @@ class RequestOptions(NamedTuple):
     """Who is told of the stream, how many data events it may be told, and whether invalid headers are left out."""
 
     reply_to: Any
-    flow: int | None
+    flow: float | None
     drop_invalid: bool = False
 
 
@@ -44,7 +45,9 @@ def check_request_options(given: Mapping[str, Any], defaults: RequestOptions) ->
             raise OptionError(name, "one of the request options reply_to, flow, invalid_request_headers")
     reply_to = as_receiver("reply_to", given["reply_to"]) if "reply_to" in given else defaults.reply_to
     flow = given.get("flow", defaults.flow)
-    if flow is not None and (type(flow) is not int or flow < 1):
+    if flow is None and "flow" in given:
+        flow = math.inf  # whatever the protocol's options say
+    elif flow is not None and (type(flow) is not int or flow < 1):
         raise OptionError("flow", "a whole number >= 1, or None for no limit", flow)
     invalid = given.get("invalid_request_headers", "raise")
     if invalid not in ("raise", "ignore"):
@@ -80,7 +83,7 @@ def make_request(
 
 
 @lru_cache(maxsize=256, typed=True)  # typed, or "/" would be compared with b"/", which python -bb refuses
-def _bare_request(method: bytes, path: Text, authority: bytes, flow: int | None) -> Request:
+def _bare_request(method: bytes, path: Text, authority: bytes, flow: float | None) -> Request:
     return Request(method=method, target=check_target(path, method), authority=authority, headers=(), body=b"", flow=flow)
 
 

@@ -42,6 +42,7 @@ class _Core:
 
     name = "http"
     accepting = True
+    closing_timeout: float | None = 15.0
 
     def __init__(self) -> None:
         self.on_start: Steps = []
@@ -50,6 +51,8 @@ class _Core:
         self.on_loss: Steps = []
         self.when: float | None = None
         self.lost: list[tuple[gun.GunError, bool]] = []
+        self.held: list[bool] = []
+        self.on_released: Steps = []
 
     def start(self, now: float) -> Steps:
         return self.on_start
@@ -60,6 +63,10 @@ class _Core:
     def connection_lost(self, reason: gun.GunError, clean: bool) -> Steps:
         self.lost.append((reason, clean))
         return self.on_loss
+
+    def hold_sending(self, held: bool, now: float) -> Steps:
+        self.held.append(held)
+        return [] if held else self.on_released
 
     def losses(self) -> Losses:
         return Losses((), ())
@@ -235,6 +242,16 @@ class StepTests(HopCase):
         self.assertEqual(self.writes, [MUCH, b"after"])
         self.assertEqual(self.peer.received, MUCH + b"after")
 
+    def test_core_is_held(self) -> None:
+        """A core hears that the transport takes no more, and that it takes more again; what the core then gives is written."""
+        self.connect()
+        self.core.on_released = [Write(b"more")]
+        self.hop.perform([Write(MUCH)])
+        self.assertEqual(self.core.held, [True])
+        self.pump()
+        self.assertEqual(self.core.held, [True, False])
+        self.assertEqual(self.peer.received, MUCH + b"more")
+
 
 class TimeTests(HopCase):
     """The core's deadline."""
@@ -376,10 +393,11 @@ class EndTests(HopCase):
 class ClosingTests(HopCase):
     """A peer that does not let go."""
 
-    options = HopOptions(closing_timeout=3.0, send_timeout=None)
+    options = HopOptions(send_timeout=None)
 
     def test_closing_timeout(self) -> None:
-        """After closing_timeout an orderly close whose data the peer does not take is aborted; not before."""
+        """After the core's closing_timeout an orderly close whose data the peer does not take is aborted; not before."""
+        self.core.closing_timeout = 3.0
         self.connect()
         self.peer.pause()
         self.hop.perform([Write(MUCH), Close()])
@@ -400,8 +418,7 @@ class ClosingTests(HopCase):
 
     def test_no_timeout(self) -> None:
         """None waits without limit."""
-        self.options = HopOptions(closing_timeout=None, send_timeout=None)
-        self.setUp()
+        self.core.closing_timeout = None
         self.connect()
         self.peer.pause()
         self.hop.perform([Write(MUCH), Close()])

@@ -191,10 +191,11 @@ class GunClientFactory(ReconnectingClientFactory):
         if renewed and self._may_retry_at_once():
             self.delay = 0.0
             self.retries -= 1  # it is none
-        elif self._options.retry_fun is not None and left is not None:
-            chosen = self._ask(left)
-        elif self.retries == 0 and self._may_retry_at_once():
-            self.delay = 0.0
+        else:
+            if self._options.retry_fun is not None and left is not None:
+                chosen = self._ask(left)
+            if chosen is None and self.retries == 0 and self._may_retry_at_once():
+                self.delay = 0.0
         if chosen is not None and self.maxRetries is not None:
             self.retries, self.delay = self.maxRetries - chosen[0] - 1, chosen[1]
         self._retry_after_delay(connector)

@@ -93,7 +93,6 @@ class HopOptions:
     """How long, in seconds, a hop waits for its transport, None for ever; and what it asks of a TCP socket."""
 
     tls_handshake_timeout: float | None = 10.0
-    closing_timeout: float | None = 15.0
     send_timeout: float | None = 15.0
     nodelay: bool = True
     keepalive: bool = True
@@ -273,8 +272,8 @@ class Hop(Protocol):
                 self._abort()
                 return
         self.transport.loseConnection()  # type: ignore[union-attr]
-        if self._options.closing_timeout is not None:
-            self._after("closing", self._options.closing_timeout, self._abort)
+        if self.core.closing_timeout is not None:
+            self._after("closing", self.core.closing_timeout, self._abort)
 
     def _gone(self, step: _Lost) -> None:
         self.running = False
@@ -367,6 +366,7 @@ class Hop(Protocol):
         if not self._sending_paused:  # transports say so again with each write
             self._sending_paused = True
             self._above.upload_paused(None, True)
+            self._hold_core(True)
             self._watch_sending()
 
     def resumeProducing(self) -> None:
@@ -374,6 +374,11 @@ class Hop(Protocol):
         self._deadlines.clear((self, "write"))
         if not self._holding:
             self._above.upload_paused(None, False)
+        self._hold_core(False)
+
+    def _hold_core(self, held: bool) -> None:
+        if self.running:
+            self.perform(self.core.hold_sending(held, self._now()))
 
     def stopProducing(self) -> None:
         """The transport is lost; `connectionLost` says the rest."""

@@ -23,7 +23,8 @@ class Request:
     A request, checked and converted once, at the border.
 
     `headers` have lower-case names. `body` is the whole content, or None where it follows by `Core.data`; then `length` is its
-    size in bytes if the caller gave it. `flow` is how many data events may be told before more is asked for.
+    size in bytes if the caller gave it. `flow` is how many data events may be told before more is asked for;
+    None takes what the protocol's options say, and infinity is no limit.
     """
 
     method: bytes
@@ -32,7 +33,7 @@ class Request:
     headers: tuple[tuple[bytes, bytes], ...]
     body: bytes | None
     length: int | None = None
-    flow: int | None = None
+    flow: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,8 @@ class Core(Protocol):
     name: str
     #: Whether a response was received on this connection.
     served: bool
+    #: How long an orderly end may take, in seconds; None for ever.
+    closing_timeout: float | None
 
     @property
     def accepting(self) -> bool:
@@ -89,6 +92,9 @@ class Core(Protocol):
 
     def hold(self, stream: object, held: bool, now: float) -> Steps:
         """Hold the peer back, or no longer, as long as `stream` has more than it can use."""
+
+    def hold_sending(self, held: bool, now: float) -> Steps:
+        """The transport takes no more content for now, or takes it again."""
 
     def ping(self, ping: object, now: float) -> Steps:
         """Ask the peer for a sign of life, to be told of by `PingAnswered`; raises `BadState` where the protocol has none."""

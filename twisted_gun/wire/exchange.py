@@ -25,7 +25,7 @@ class Exchange:
     informed = informed_size = received = discarded = 0
     queued: list[tuple[bytes, bool]] | None = None  # content given before its request could be written
 
-    def __init__(self, stream: object, request: Request, flow: int | None) -> None:
+    def __init__(self, stream: object, request: Request, flow: float | None) -> None:
         self.stream = stream
         self.request = request
         self.flow = flow if request.flow is None else request.flow

@@ -69,7 +69,9 @@ def request_fields(request: Request) -> RequestFields:
     absolute = None if request.target.startswith(b"/") else _ABSOLUTE.fullmatch(request.target)
     if absolute is None:
         return RequestFields(request.method, request.authority, request.target, fields)
-    path = absolute[2] if absolute[2].startswith(b"/") else b"/" + absolute[2]
+    # RFC 9113 section 8.3.1: an OPTIONS request for a URI without a path has "a value of '*'", any other one "a value of '/'".
+    empty = b"*" if request.method == b"OPTIONS" and not absolute[2] else b"/" + absolute[2]
+    path = absolute[2] if absolute[2].startswith(b"/") else empty
     return RequestFields(request.method, absolute[1].rpartition(b"@")[2], path, fields)
 
 

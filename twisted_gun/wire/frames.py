@@ -1,7 +1,7 @@
 """
 HTTP/2 frames as bytes, and the names of their parts (RFC 9113 sections 4, 6 and 7).
 
-How a frame is read stands with its reader, `wire/http2.py`; what frames mean is not known here.
+How a frame is read is in `wire/framing.py`; what frames mean is not known here.
 """
 
 from __future__ import annotations

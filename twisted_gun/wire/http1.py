@@ -56,6 +56,7 @@ class Http1:
     served = False
 
     def __init__(self, options: HttpOptions) -> None:
+        self.closing_timeout = options.closing_timeout
         self._options = options
         self._reader = Reader()
         self._reading = "head"  # one of _READERS
@@ -194,6 +195,9 @@ class Http1:
             exchange.held = held
             self._read_on(steps, now)
         return steps
+
+    def hold_sending(self, held: bool, now: float) -> Steps:
+        return []  # content is written as it is given; those who give it are paused
 
     def ping(self, ping: object, now: float) -> Steps:
         raise BadState("HTTP/1.1 has no ping; use the option http_opts.keepalive to keep the connection alive")

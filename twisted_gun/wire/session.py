@@ -38,7 +38,6 @@ class Session(Streams):
         self._closed = False
         self._away: GoAway | None = None  # what the server said when it went away
         self._killed: list[object] = []
-        self._deadlines: dict[str, float] = {}
         self._pings: dict[bytes, tuple[object, float]] = {}
         self._next_ping = _FIRST_PING
         self._unanswered = 0  # keepalive's pings
@@ -47,7 +46,7 @@ class Session(Streams):
     # What the core does with frames.
 
     def _start(self) -> None:
-        """Send the preface and `_own_settings`, and open the connection's window."""
+        """Send the preface and our settings, and open the connection's window."""
         raise NotImplementedError
 
     def _read(self, data: bytes) -> None:
@@ -113,6 +112,8 @@ class Session(Streams):
             del self._deadlines[stage]
             if stage == "keepalive":
                 self._keep_alive()
+            elif stage == "upload":
+                self._send_queued()
             else:
                 self._timed_out(stage)
         return self._done()
@@ -150,7 +151,9 @@ class Session(Streams):
             text = "Invalid connection preface received. Appears to be an HTTP/1 response? (RFC7540 3.5)"
             raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, text)
         kind, flags = data[3:4], data[4:5]
-        if kind not in (b"", bytes([FrameType.SETTINGS])) or (flags and flags[0] & ACK) or data[5:9].strip(b"\0"):
+        # RFC 9113 section 4.1: the bit before a stream's identifier "MUST be ignored when receiving".
+        of_a_stream = data[5:6].strip(b"\x80\0") or data[6:9].strip(b"\0")
+        if kind not in (b"", bytes([FrameType.SETTINGS])) or (flags and flags[0] & ACK) or of_a_stream:
             raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "Invalid connection preface received. (RFC7540 3.5)")
         self._beginning = data if len(data) < 9 else None
         return data if len(data) >= 9 else b""

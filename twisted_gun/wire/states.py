@@ -72,7 +72,7 @@ class StreamState:
         "state",
     )
 
-    def __init__(self, stream_id: int, key: Any, state: State, flow: int | None, send_window: int, receive_window: int) -> None:
+    def __init__(self, stream_id: int, key: Any, state: State, flow: float | None, send_window: int, receive_window: int) -> None:
         self.id = stream_id
         self.key = key
         self.state = state

@@ -17,7 +17,7 @@ from twisted_gun.events import Data, Headers, Inform, Push, Response, Trailers
 from twisted_gun.options import Http2Options
 from twisted_gun.wire.core import Request
 from twisted_gun.wire.fields import Promise, RequestFields, ResponseHead, check_trailers, parse_promise, parse_response, request_fields
-from twisted_gun.wire.frames import DEFAULT_WINDOW, LARGEST, ErrorCode, code_name
+from twisted_gun.wire.frames import DEFAULT_FRAME_SIZE, DEFAULT_WINDOW, LARGEST, ErrorCode, code_name
 from twisted_gun.wire.states import RECEIVED, SENT, State, StreamState
 from twisted_gun.wire.steps import Accepting, Close, PauseUpload, ResumeUpload, Steps, StreamFailed, Write
 from twisted_gun.wire.windows import Glitches, window_rules
@@ -32,6 +32,8 @@ _REMEMBERED: Final = 1000
 _LATE_FRAMES: Final = 20
 #: A queued upload sends this many bytes, then it is another's turn.
 _TURN: Final = 64 * 1024
+#: So much content goes out at a time; the rest of what the windows would let out waits until the transport has taken that.
+_MOST_AT_A_TIME: Final = 1024 * 1024
 
 
 class ConnectionFault(Exception):
@@ -47,6 +49,7 @@ class Streams:
     """The streams of one connection; `promised` makes the key of a pushed stream, from its parent's and its method."""
 
     def __init__(self, options: Http2Options, scheme: bytes, promised: Callable[[Any, bytes], Any]) -> None:
+        self.closing_timeout = options.closing_timeout
         self._options = options
         self._scheme = scheme
         self._promised = promised
@@ -67,6 +70,9 @@ class Streams:
         self._initial_window = DEFAULT_WINDOW  # of a stream we send on
         self._connection_window = DEFAULT_WINDOW  # of what we receive
         self._uploads: dict[StreamState, None] = {}  # those with queued content, the next to be served first
+        self._sending_held = False  # by the transport
+        self._budget = _MOST_AT_A_TIME
+        self._deadlines: dict[str, float] = {}
         self._unprocessed: deque[object] = deque(maxlen=_REMEMBERED)
         self._glitches = Glitches(options.max_glitches, options.glitches_per_second)
         self._connection_rule, self._stream_rule = window_rules(options)
@@ -74,7 +80,7 @@ class Streams:
         self._late_bytes = 0  # content that may still come of streams that we have reset
         self._late_frames = 0  # and other frames
         self._asked: tuple[Request | None, RequestFields] = (None, RequestFields(b"", b"", b"", ()))  # the last request, likewise
-        self._parsed: tuple[Headers, ResponseHead] = ((), ResponseHead(0, (), None))  # the last head, which often comes again
+        self._parsed: tuple[Headers | None, ResponseHead] = (None, ResponseHead(0, (), None))  # the last head, which often comes again
         #: Whether a response was received on this connection.
         self.served = False
 
@@ -175,7 +181,17 @@ class Streams:
             self._release(state)
         return self._done()
 
+    def hold_sending(self, held: bool, now: float) -> Steps:
+        self._now = now
+        self._sending_held = held
+        self._send_queued()
+        return self._done()
+
     # Sending content.
+
+    def _room(self, stream: StreamState) -> int:
+        """How many bytes of content may go out now; settings may have left a window below zero (RFC 9113 section 6.9.2)."""
+        return 0 if self._sending_held else max(min(self._sendable(stream), self._budget), 0)
 
     def _send_content(self, stream: StreamState, data: bytes, fin: bool) -> None:
         """Send what the windows let out, and keep the rest."""
@@ -183,15 +199,16 @@ class Streams:
             stream.queue.append(data)
             stream.queued_fin = fin
             return
-        room = self._sendable(stream)
+        room = self._room(stream)  # RFC 9113 section 6.9.1: the end alone needs none
         if len(data) <= room:
-            self._send_data(stream, data, fin)
+            if data or fin:
+                self._send_piece(stream, data, fin)
             if fin:
                 self._sent_all(stream)
             return
-        if room > 0:
-            self._send_data(stream, memoryview(data)[:room], False)
-        stream.queue = deque([memoryview(data)[max(room, 0) :]])
+        if room:
+            self._send_piece(stream, memoryview(data)[:room], False)
+        stream.queue = deque([memoryview(data)[room:]])
         stream.queued_fin = fin
         self._uploads[stream] = None
         self._steps.append(PauseUpload(stream.key))
@@ -209,7 +226,7 @@ class Streams:
         """Send a piece of what is queued; whether there was room for any."""
         queue = stream.queue
         assert queue is not None
-        room = most = min(self._sendable(stream), _TURN)
+        room = most = min(self._room(stream), _TURN)
         while queue and (room > 0 or not queue[0]):
             data = queue.popleft()
             if len(data) > room:
@@ -218,17 +235,23 @@ class Streams:
             room -= len(data)
             fin = stream.queued_fin and not queue
             if data or fin:
-                self._send_data(stream, data, fin)
+                self._send_piece(stream, data, fin)
+        if queue and room == most:
+            return False
         self._uploads.pop(stream)
         if queue:
-            self._uploads[stream] = None  # behind the others
-            return room < most
+            self._uploads[stream] = None  # behind the others, which those that found no room are not
+            return True
         stream.queue = None
         if stream.queued_fin:
             self._sent_all(stream)
         else:
             self._steps.append(ResumeUpload(stream.key))
         return True
+
+    def _send_piece(self, stream: StreamState, data: bytes | memoryview, fin: bool) -> None:
+        self._budget -= len(data)
+        self._send_data(stream, data, fin)
 
     def _sent_all(self, stream: StreamState) -> None:
         stream.state = SENT[stream.state, True]
@@ -320,6 +343,8 @@ class Streams:
             error = ProtocolViolation("more DATA than the stream's window allows (RFC 9113 section 6.9)")
             self._give_up(stream, error, ErrorCode.FLOW_CONTROL_ERROR)
             return
+        if stream.state is State.RESERVED:
+            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, f"DATA on stream {stream.id}, which is reserved (RFC 9113 section 5.1)")
         if not stream.responded:
             raise ProtocolViolation("DATA before the response's header fields (RFC 9113 section 8.1)")
         stream.received += len(data)
@@ -333,8 +358,8 @@ class Streams:
             self._end(stream, (), data)
         elif data:
             self._tell_data(stream, data, False)
-            if stream.receive_window <= self._stream_renewed_at:
-                self._renew_stream(stream)
+            if stream.receive_window <= self._stream_renewed_at and not stream.withheld:
+                stream.receive_window += self._renew(stream.id, self._stream_rule.increment(stream.receive_window))
 
     def _late_data_received(self, stream_id: int, size: int) -> None:
         """Content of a stream that we have reset; it counts toward the connection's window (RFC 9113 section 5.1)."""
@@ -354,7 +379,10 @@ class Streams:
         stream = self._streams.get(stream_id)
         if stream is None:
             self._late(stream_id, "RST_STREAM")
-        elif code == ErrorCode.REFUSED_STREAM:
+            return
+        if not stream_id % 2:
+            self._glitch()  # the limit of pushes at a time does not bound those that are promised and taken back
+        if code == ErrorCode.REFUSED_STREAM:
             # RFC 9113 section 8.7: "the stream is being closed prior to any processing having occurred".
             self._unprocessed.append(stream.key)
             self._drop(stream, StreamRefused("the server refused this stream (REFUSED_STREAM); it was not processed: send it again"))
@@ -426,16 +454,23 @@ class Streams:
         self._steps.append(Data(stream=stream.key, fin=fin, data=data))
 
     def _release(self, stream: StreamState) -> None:
-        """Its owner may want more now: tell what was parked, and let the peer send on."""
-        if not stream.withheld:
-            self._unpark(stream)
-            if stream.receiving and stream.receive_window <= self._stream_renewed_at:
-                self._renew_stream(stream)
+        """
+        Its owner may want more now: tell what was parked, and let the peer send on.
 
-    def _unpark(self, stream: StreamState) -> None:
+        But not at once as much again as was told just now, which may lie unread for long: a little more comes, and shows it.
+        """
+        if not stream.withheld:
+            told = self._unpark(stream)
+            left = stream.receive_window
+            if stream.receiving and not stream.withheld and left <= self._stream_renewed_at:
+                increment = self._stream_rule.increment(left)
+                stream.receive_window += self._renew(stream.id, min(increment, max(increment - told, DEFAULT_FRAME_SIZE)))
+
+    def _unpark(self, stream: StreamState) -> int:
+        """Tell what was parked, and the end behind it if it has come; how many bytes that were."""
         parked, end = stream.parked, stream.parked_end
         if parked is None:
-            return
+            return 0
         stream.parked = stream.parked_end = None
         if parked or end == ():
             self._tell_data(stream, bytes(parked), end == ())
@@ -444,6 +479,7 @@ class Streams:
         if end is not None:
             self._by_key.pop(stream.key, None)
             self._finish_if_idle()
+        return len(parked)
 
     def _end(self, stream: StreamState, trailers: Headers, data: bytes = b"") -> None:
         """The last of the response: `data`, where none is parked; then `trailers`, if there are any."""
@@ -462,9 +498,6 @@ class Streams:
             self._send_reset(stream.id, ErrorCode.NO_ERROR)
             self._late_frames += 1  # RFC 9113 section 8.1: the server may ask for just that
         self._forget(stream)
-
-    def _renew_stream(self, stream: StreamState) -> None:
-        stream.receive_window += self._renew(stream.id, self._stream_rule.increment(stream.receive_window))
 
     def _renew(self, stream_id: int, increment: int) -> int:
         if increment:
@@ -529,6 +562,10 @@ class Streams:
 
     def _done(self) -> Steps:
         """The steps of this call, with one write for all that is to be sent."""
+        if self._budget < _MOST_AT_A_TIME:
+            if self._budget <= 0 and self._uploads:
+                self._deadlines["upload"] = self._now  # at once, but after the transport was asked
+            self._budget = _MOST_AT_A_TIME
         steps, self._steps = self._steps, []
         if self._out:
             steps.append(Write(b"".join(self._out)))
@@ -537,15 +574,3 @@ class Streams:
             steps.append(self._close)
             self._close = None
         return steps
-
-
-_STAGES: dict[str, tuple[str, ErrorCode, str | None]] = {
-    "closing": ("closing_timeout", ErrorCode.NO_ERROR, None),
-    "headers": ("header_timeout", ErrorCode.ENHANCE_YOUR_CALM, None),
-    "preface": ("preface_timeout", ErrorCode.PROTOCOL_ERROR, "The preface was not received in a reasonable amount of time."),
-    "settings": (
-        "settings_timeout",
-        ErrorCode.SETTINGS_TIMEOUT,
-        "The SETTINGS ack was not received within the configured time. (RFC7540 6.5.3)",
-    ),
-}
