@@ -1,15 +1,15 @@
-"""What tests of the connection share: a world that is up, answers as bytes, and a census of how streams ended."""
+"""What tests of the connection share: a world that is up, over HTTP/1.1 or HTTP/2, answers as bytes, and a census of how streams ended."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
 import twisted_gun as gun
-from twisted_gun.testing import MemoryGun, RecordingReceiver, ScriptedPeer
+from twisted_gun.testing import Http2Peer, MemoryGun, RecordingReceiver, ScriptedPeer
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 EMPTY = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
@@ -80,3 +80,35 @@ class LifeCase(SynchronousTestCase):
                 self.assertNotIn(stream, over, f"{event} was told after the end of its stream")
                 if event.fin:
                     over.add(stream)
+
+
+class Http2Case(LifeCase):
+    """Connections that speak HTTP/2, by one of its cores."""
+
+    core = "own"
+
+    def world(self, *, settings: Mapping[str, int] | None = None, http2_opts: Mapping[str, Any] | None = None, **options: Any) -> MemoryGun:
+        """A world whose peers begin with `settings`."""
+        opts = {"core": self.core, **(http2_opts or {})}
+        script = options.pop("script", ())
+        return MemoryGun(protocols=["http2"], http2_opts=opts, peer=lambda: Http2Peer(script, settings=settings), **options)
+
+    def up(self, **options: Any) -> MemoryGun:
+        """A world whose connection is up, and whose peer has its settings acknowledged."""
+        world = self.world(**options)
+        world.pump()
+        self.assertEqual(world.owner.names()[:1], ["gun_up"])
+        return world
+
+    def end(self, world: MemoryGun) -> None:
+        """Close the connection, which leaves nothing behind."""
+        world.connection.close()
+        world.pump()
+        self.assert_nothing_left(world)
+
+
+def every_answer(peer: Http2Peer) -> None:
+    """A script that answers every complete request with its path, once."""
+    for request in peer.requests:
+        if request.complete and not request.answered and request.reset is None:
+            peer.respond(request, 200, {"content-length": str(len(request.path))}, request.path)

@@ -16,20 +16,25 @@ HINTED = b"HTTP/1.1 103 X\r\n\r\n" + OK
 RESPONSES = (OK, OK, EMPTY, CHUNKED, LARGE, HINTED, LAST, UNTIL_CLOSE, SWITCH, b"no HTTP\r\n\r\n")
 
 
-class _Life:
+class Life:
     """One of them."""
 
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
         self.told = RecordingReceiver(self.react)
-        self.world = MemoryGun(owner=self.told, reply_to=self.told, retry=3, retry_timeout=1.0, max_waiting=5)
+        self.world = self.make_world()
         self.conn = self.world.connection
         self.streams: list[Any] = []
         self.cancelled: set[Any] = set()
         self.bodies: list[Body] = []
         self.results: list[Any] = []
         self.answered_by: Counter[Any] = Counter()
+        self.begun: dict[Any, set[int]] = {}  # the responses that have begun, of each peer
         self.depth = 0
+
+    def make_world(self) -> MemoryGun:
+        """A world in which all is told to `told`."""
+        return MemoryGun(owner=self.told, reply_to=self.told, retry=3, retry_timeout=1.0, max_waiting=5)
 
     def play(self, steps: int = 30) -> None:
         for _ in range(steps):
@@ -139,11 +144,14 @@ class _Life:
         self.world.advance(self.random.choice((0.1, 0.5, 1.0, 20.0)))
 
 
-class ChaosTests(LifeCase):
-    """Whatever happens, what must be true of every connection is."""
+class ChaosCase(LifeCase):
+    """Plays lives, and looks at what must be true of every connection."""
+
+    life: type[Life]
 
     def check(self, seed: int) -> None:
-        life = _Life(seed)
+        """One life."""
+        life = self.life(seed)
         life.play()
         self.assert_told_in_order(life.told)
         for stream in life.streams:
@@ -151,9 +159,17 @@ class ChaosTests(LifeCase):
         for event in life.told.events:
             if getattr(event, "fin", False) and event.stream in life.cancelled:
                 self.fail(f"{event} was told after its stream was cancelled; seed {seed}")
+            if isinstance(event, gun.Down):
+                self.assertFalse(set(event.killed_streams) & set(event.unprocessed_streams), seed)
         self.assertTrue(all(result.called for result in life.results), seed)
         self.assert_nothing_left(life.world)
         self.assertEqual(self.flushLoggedErrors(), [], seed)
+
+
+class ChaosTests(ChaosCase):
+    """Whatever happens, what must be true of every connection is."""
+
+    life = Life
 
     def test_lives(self) -> None:
         """Three hundred of them."""

@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from twisted_gun import events
 from twisted_gun.errors import GunError, StreamClosed
-from twisted_gun.events import Data, Down, Error, Inform, Notify, Response, Trailers, Up, Upgrade
+from twisted_gun.events import Data, Down, Error, Inform, Notify, Push, Response, Trailers, Up, Upgrade
 from twisted_gun.interfaces import IReceiver
 
 STREAM: Any = "stream"
@@ -25,6 +25,7 @@ EVENTS: list[Any] = [
     Response(stream=STREAM, fin=False, status=200, headers=HEADERS),
     Data(stream=STREAM, fin=False, data=b"hello"),
     Trailers(stream=STREAM, headers=HEADERS),
+    Push(stream=STREAM, pushed_stream="pushed", method=b"GET", uri=b"http://example.org/a", headers=HEADERS),  # type: ignore[arg-type]
     Upgrade(stream=STREAM, protocols=(b"echo",), headers=HEADERS),
 ]
 
@@ -58,7 +59,10 @@ class ValueTests(SynchronousTestCase):
     def test_fin(self) -> None:
         """What ends a stream says so."""
         fins = {type(event).__name__: event.fin for event in EVENTS if hasattr(event, "fin")}
-        self.assertEqual(fins, {"Error": True, "Inform": False, "Response": False, "Data": False, "Trailers": True, "Upgrade": False})
+        self.assertEqual(
+            fins,
+            {"Error": True, "Inform": False, "Response": False, "Data": False, "Trailers": True, "Push": False, "Upgrade": False},
+        )
 
     def test_told_as(self) -> None:
         """Each is told by its own method of `IReceiver`."""
@@ -84,6 +88,7 @@ class ReprTests(SynchronousTestCase):
             Inform(stream=STREAM, status=103, headers=headers),
             Response(stream=STREAM, fin=True, status=200, headers=headers),
             Trailers(stream=STREAM, headers=headers),
+            Push(stream=STREAM, pushed_stream=STREAM, method=b"GET", uri=b"http://example.org/", headers=headers),
             Upgrade(stream=STREAM, protocols=(b"echo",), headers=headers),
         ):
             for shown in (repr(event), str(event), f"{event}", f"{event!r}"):

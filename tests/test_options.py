@@ -8,7 +8,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from twisted_gun.errors import GunError, OptionError
-from twisted_gun.options import HttpOptions, Options, TcpOptions, TlsOptions, make_options
+from twisted_gun.options import Http2Options, HttpOptions, Options, TcpOptions, TlsOptions, make_options
 
 SECONDS_BAD: list[Any] = [-1, -0.5, "5", b"5", True, float("nan"), [], object()]
 COUNTS_BAD: list[Any] = [0, -1, 1.0, "1", True, None, float("inf")]
@@ -34,6 +34,79 @@ HTTP: dict[str, tuple[list[Any], list[Any]]] = {
     "transform_header_name": ([bytes.title, None], [b"x", "title", 1]),
     "version": (["HTTP/1.1", "HTTP/1.0"], ["http/1.1", "HTTP/2", b"HTTP/1.1", 1.1, None]),
 }
+#: Of HTTP/2: whole numbers from 0, from 1, and those that may be None as well.
+FROM_ZERO_BAD = [value for value in COUNTS_BAD if value != 0 or isinstance(value, bool)]
+OPTIONAL_BAD = [value for value in COUNTS_BAD if value is not None]
+LARGEST = 2**31 - 1
+HTTP2: dict[str, tuple[list[Any], list[Any]]] = {
+    **dict.fromkeys(
+        ("closing_timeout", "header_timeout", "keepalive", "preface_timeout", "settings_timeout"),
+        ([0.001, 1, 30.0, None], [*SECONDS_BAD, 0]),
+    ),
+    **dict.fromkeys(
+        (
+            "connection_window_margin_size",
+            "connection_window_update_threshold",
+            "max_concurrent_streams",
+            "max_continuations",
+            "max_decode_table_size",
+            "max_encode_table_size",
+            "stream_window_data_threshold",
+            "stream_window_margin_size",
+            "stream_window_update_threshold",
+        ),
+        ([0, 1, LARGEST], FROM_ZERO_BAD),
+    ),
+    **dict.fromkeys(
+        (
+            "max_fragmented_header_block_size",
+            "max_glitches",
+            "max_header_count",
+            "max_header_list_size",
+            "max_informational",
+            "max_streams",
+        ),
+        ([1, 10**9], COUNTS_BAD),
+    ),
+    **dict.fromkeys(("flow", "max_waiting"), ([1, 10**9, None], OPTIONAL_BAD)),
+    **dict.fromkeys(("enable_connect_protocol", "enable_push", "notify_settings_changed"), ([True, False], BOOLS_BAD)),
+    **dict.fromkeys(
+        ("initial_connection_window_size", "max_connection_window_size"),
+        ([65_535, 65_536, LARGEST], [*COUNTS_BAD, 1, 65_534, LARGEST + 1, 65_535.0]),
+    ),
+    **dict.fromkeys(("initial_stream_window_size", "max_stream_window_size"), ([1, 65_535, LARGEST], [*COUNTS_BAD, LARGEST + 1])),
+    "core": (["own", "h2"], ["", "hyper", b"h2", None, True, 2]),
+    "glitches_per_second": ([0, 0.5, 33], [-1, -0.5, "5", None, True, float("nan")]),
+    "keepalive_tolerance": ([0, 1, None], [-1, 1.0, "1", True]),
+    "max_frame_size_received": ([16_384, 2**24 - 1], [*COUNTS_BAD, 16_383, 2**24, 16_384.0]),
+    "max_frame_size_sent": ([16_384, 2**24 - 1, None], [*OPTIONAL_BAD, 16_383, 2**24]),
+}
+#: What Gun has, for options that have the same here; times in seconds.
+GUN_2: dict[str, Any] = {
+    "closing_timeout": 15.0,
+    "flow": None,
+    "keepalive": None,
+    "keepalive_tolerance": None,
+    "notify_settings_changed": False,
+    "connection_window_margin_size": 65_535,
+    "connection_window_update_threshold": 163_840,
+    "enable_connect_protocol": False,
+    "initial_connection_window_size": 8_000_000,
+    "initial_stream_window_size": 8_000_000,
+    "max_connection_window_size": 0x7FFFFFFF,
+    "max_concurrent_streams": 100,
+    "max_decode_table_size": 4096,
+    "max_encode_table_size": 4096,
+    "max_fragmented_header_block_size": 32_768,
+    "max_frame_size_received": 16_384,
+    "max_frame_size_sent": None,
+    "max_stream_window_size": 0x7FFFFFFF,
+    "preface_timeout": 5.0,
+    "settings_timeout": 5.0,
+    "stream_window_data_threshold": 16_384,
+    "stream_window_margin_size": 65_535,
+    "stream_window_update_threshold": 163_840,
+}
 TCP: dict[str, tuple[list[Any], list[Any]]] = {
     "bind_address": ([("127.0.0.1", 0), ("::1", 80), None], ["127.0.0.1", ("127.0.0.1",), (1, 2), ("a", "1"), ("a", True), ("a", 1, 2)]),
     "keepalive": ([True, False], BOOLS_BAD),
@@ -57,9 +130,10 @@ CONNECTION: dict[str, tuple[list[Any], list[Any]]] = {
     **dict.fromkeys(("connect_timeout", "domain_lookup_timeout", "tls_handshake_timeout"), ([0, 0.5, 10, None], SECONDS_BAD)),
     "endpoint": ([None, Endpoint()], [object(), "tcp:host=example.org:port=80"]),
     "http_opts": ([{}, {"flow": 1}, HttpOptions()], [None, 1, "x", [("flow", 1)], TcpOptions()]),
+    "http2_opts": ([{}, {"flow": 1}, Http2Options()], [None, 1, "x", HttpOptions()]),
     "max_waiting": ([1, 1000], COUNTS_BAD),
     "protocols": (
-        [None, ["http"], ("http2", "http"), [("http", {"flow": 1})], [("http", HttpOptions()), "http2"], ["http2"]],
+        [None, ["http"], ("http2", "http"), [("http", {"flow": 1})], [("http", HttpOptions()), ("http2", {"flow": 1})], ["http2"]],
         ["http", b"http", 1, [], ["http", "http"], ["spdy"], [("http",)], [("http", {}, 1)]],
     ),
     "retry": ([0, 5], [-1, 1.0, True, None, "5"]),
@@ -91,6 +165,16 @@ class EveryOptionTests(SynchronousTestCase):
         """Those of HTTP/1.1."""
         self.check(HttpOptions, "http_opts.", HTTP)
 
+    def test_http2(self) -> None:
+        """Those of HTTP/2."""
+        self.check(Http2Options, "http2_opts.", HTTP2)
+
+    def test_http2_defaults(self) -> None:
+        """They are Gun's where Gun has the option; pushes are off, and the core is ours."""
+        options = Http2Options()
+        self.assertEqual({name: getattr(options, name) for name in GUN_2}, GUN_2)
+        self.assertEqual((options.enable_push, options.core, options.max_waiting), (False, "own", None))
+
     def test_tcp(self) -> None:
         """Those of the socket."""
         self.check(TcpOptions, "tcp_opts.", TCP)
@@ -117,7 +201,7 @@ class EveryOptionTests(SynchronousTestCase):
 
     def test_frozen(self) -> None:
         """Options are values: they cannot be set, and are equal where all of them are."""
-        for kind in (HttpOptions, TcpOptions, TlsOptions, Options):
+        for kind in (HttpOptions, Http2Options, TcpOptions, TlsOptions, Options):
             self.assertRaises(FrozenInstanceError, setattr, kind(), fields(kind)[0].name, None)
             self.assertEqual(kind(), kind())
             self.assertRaises(TypeError, kind, 1.0)
@@ -137,6 +221,9 @@ class NestedTests(SynchronousTestCase):
         for given, name in (
             ({"http_opts": {"flow": 0}}, "http_opts.flow"),
             ({"http_opts": {"flaw": 1}}, "http_opts.flaw"),
+            ({"http2_opts": {"max_streams": 0}}, "http2_opts.max_streams"),
+            ({"http2_opts": {"priority": 1}}, "http2_opts.priority"),
+            ({"protocols": [("http2", {"core": "c"})]}, "http2_opts.core"),
             ({"tcp_opts": {"send_timeout": 0}}, "tcp_opts.send_timeout"),
             ({"tls_opts": {"verify": None}}, "tls_opts.verify"),
             ({"tls_opts": {"cacerts": 1}}, "tls_opts.cacerts"),
@@ -161,6 +248,10 @@ class NestedTests(SynchronousTestCase):
         self.assertEqual(pins, (PIN,) * 4)
 
 
+#: What is spoken where nothing is said.
+PROTOCOLS = {"tcp": ["http"], "tls": ["http2", "http"]}
+
+
 class SettledTests(SynchronousTestCase):
     """What depends on the port."""
 
@@ -175,16 +266,18 @@ class SettledTests(SynchronousTestCase):
             ("ssl", 80, "tls"),
         ):
             settled = Options(transport=transport).settled(port)
-            self.assertEqual((settled.transport, settled.protocols), (expected, (("http", HttpOptions()),)))
+            self.assertEqual((settled.transport, [name for name, _ in settled.protocols or ()]), (expected, PROTOCOLS[expected]))
 
     def test_own_http_options(self) -> None:
-        """Without `protocols` HTTP/1.1 is spoken with the connection's options."""
+        """What has no options of its own has those of the connection."""
         settled = Options(http_opts=HttpOptions(flow=5)).settled(80)
         self.assertEqual(settled.protocols, (("http", HttpOptions(flow=5)),))
+        settled = Options(http2_opts=Http2Options(flow=6), protocols=("http2", ("http", {"flow": 7}))).settled(443)
+        self.assertEqual(settled.protocols, (("http2", Http2Options(flow=6)), ("http", HttpOptions(flow=7))))
 
     def test_does_not_fit(self) -> None:
         """Several protocols need TLS to choose; only what is spoken can be asked for."""
-        for protocols, port in ((("http2", "http"), 80), (("http2",), 443), (("raw",), 80), (("socks",), 80), (("http", "raw"), 443)):
+        for protocols, port in ((("http2", "http"), 80), (("raw",), 80), (("socks",), 80), (("http", "raw"), 443)):
             error = self.assertRaises(OptionError, Options(protocols=protocols).settled, port)
             self.assertEqual(error.option, "protocols")
         self.assertEqual(Options(protocols=("http2", "http")).settled(443).alpn, (b"h2", b"http/1.1"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from twisted.internet.protocol import Factory
@@ -13,27 +14,38 @@ import twisted_gun as gun
 from tests.certificates import ServerCreator, authority
 from tests.producers import MUCH, Body
 from tests.stage import OK, UNTIL_CLOSE, LifeCase, feed
-from twisted_gun.testing import MemoryEndpoint, RecordingReceiver, ScriptedPeer
+from twisted_gun.testing import MemoryEndpoint, Peer, RecordingReceiver, ScriptedPeer
 
 HOST = "www.example.org"
 
 
-class _TlsWorld:
-    """As `MemoryGun`, with TLS at both ends; the server shows a certificate for `name`."""
+class TlsWorld:
+    """
+    As `MemoryGun`, with TLS at both ends; the server shows a certificate for `name`, is a `peer`, and has the options `tls`.
 
-    def __init__(self, name: str = HOST, **options: Any) -> None:
+    `at_once` is the path of a request made before the connection is up.
+    """
+
+    def __init__(
+        self, name: str = HOST, *, peer: Callable[[], Peer] = ScriptedPeer, tls: Mapping[str, Any] | None = None, **options: Any
+    ) -> None:
         self.clock = Clock()
-        self.peers: list[ScriptedPeer] = []
-        server = TLSMemoryBIOFactory(ServerCreator(authority().issue(name)), False, Factory.forProtocol(self._new_peer), clock=self.clock)
+        self.peers: list[Any] = []
+        self._make_peer = peer
+        self.creator = ServerCreator(authority().issue(name), **(tls or {}))
+        server = TLSMemoryBIOFactory(self.creator, False, Factory.forProtocol(self._new_peer), clock=self.clock)
         self.endpoint = MemoryEndpoint(server, clock=self.clock)
         self.owner = RecordingReceiver()
         trusted = trustRootFromCertificates([Certificate.loadPEM(authority().pem)])
-        options.setdefault("tls_opts", {"trust_root": trusted})
+        options["tls_opts"] = {"trust_root": trusted, **options.get("tls_opts", {})}
+        at_once = options.pop("at_once", None)
         self.connection = gun.open(HOST, 443, reactor=self.clock, endpoint=self.endpoint, owner=self.owner, **options)
+        if at_once is not None:
+            self.connection.get(at_once, reply_to=lambda event: None)
         self.pump()
 
     @property
-    def peer(self) -> ScriptedPeer:
+    def peer(self) -> Any:
         return self.peers[-1]
 
     def pump(self) -> None:
@@ -42,16 +54,16 @@ class _TlsWorld:
     def advance(self, seconds: float) -> None:
         self.clock.advance(seconds)
 
-    def _new_peer(self) -> ScriptedPeer:
-        self.peers.append(ScriptedPeer())
-        return self.peers[-1]
+    def _new_peer(self) -> Peer:
+        self.peers.append(self._make_peer())
+        return self.peers[-1]  # type: ignore[no-any-return]
 
 
 class TlsTests(LifeCase):
     """One connection over TLS."""
 
     def world(self, *arguments: Any, **options: Any) -> Any:
-        return _TlsWorld(*arguments, **options)
+        return TlsWorld(*arguments, **options)
 
     def test_request(self) -> None:
         """A request and its answer, and an end that leaves nothing."""

@@ -34,7 +34,7 @@ class InterfaceTests(SynchronousTestCase):
 
     def test_each_event_has_its_method(self) -> None:
         """Every event names a method of IReceiver, and every method has its event."""
-        events = (gun.Up, gun.Down, gun.Notify, gun.Error, gun.Inform, gun.Response, gun.Data, gun.Trailers, gun.Upgrade)
+        events = (gun.Up, gun.Down, gun.Notify, gun.Error, gun.Inform, gun.Response, gun.Data, gun.Trailers, gun.Push, gun.Upgrade)
         self.assertEqual({event.told_as for event in events}, set(gun.IReceiver.names()))
 
     def test_what_is_none(self) -> None:

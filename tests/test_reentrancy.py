@@ -12,10 +12,11 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, succeed
-from twisted.web.iweb import UNKNOWN_LENGTH, IBodyProducer
+from twisted.web.iweb import IBodyProducer
 from zope.interface import implementer
 
 import twisted_gun as gun
+from tests.play import ACTIONS, MatrixCase, Play, Producer, add_tests
 from tests.stage import EMPTY, OK, SWITCH, UPGRADE, LifeCase, feed, up
 from twisted_gun.testing import MemoryGun, RecordingReceiver
 
@@ -23,46 +24,13 @@ INFORM = b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n"
 TRAILING = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\none\r\n3\r\ntwo\r\n0\r\nx: y\r\n\r\n"
 
 
-class _Boom(Exception):
-    """What the action "raise" raises, and nothing else."""
-
-
-class _Play:
-    """One life, in which `action` is done the first `most` times that `callback` happens."""
-
-    def __init__(self, callback: str, action: str, most: int = 1) -> None:
-        self.callback, self.action = callback, getattr(self, f"do_{action}")
-        self.done, self.most = 0, most
-        self.told = RecordingReceiver(self.react)
-        self.refused: list[gun.GunError] = []  # what the actions raised: all of it is ours
-        self.cancelled: set[Any] = set()
-        self.streams: list[Any] = []
-        self.others: list[Any] = []
-        self.awaited: Any = None
-        self.world = MemoryGun(owner=self.told, reply_to=self.told, retry_timeout=1.0)
-        self.conn = self.world.connection
-        self.target: Any = None  # the stream a callback is about
-
-    # What happens.
-
-    def play(self) -> None:
-        """Opening, requests, answers, a loss, another connection, an end."""
-        self.conn.await_up(None).addCallback(self.reached, "await_up").addErrback(self.ignore)
-        self.world.pump()
-        self.first_connection()
-        self.answers()
-        self.switch()
-        self.world.pump()
-        self.conn.close()
-        self.world.pump()
+class _Play(Play):
+    """One life over HTTP/1.1."""
 
     def first_connection(self) -> None:
-        body = _Producer(self)
+        body = Producer(self)
         self.ask("post", "/upload", (), body)
-        self.awaited = self.ask("get", "/awaited", reply_to=None)
-        if self.awaited is not None:
-            response = self.awaited.await_response(None)
-            response.addCallback(self.reached, "await_response", self.awaited).addErrback(self.ignore)
+        self.wait_for_response()
         self.ask("get", "/trailers")
         self.ask("get", "/cancelled")
         self.ask("get", "/last")
@@ -70,11 +38,6 @@ class _Play:
         body.finish()
         self.world.pump()
         self.send(EMPTY)
-
-    def wait_for_body(self) -> None:
-        if self.awaited is not None:
-            body = self.awaited.await_body(None)
-            body.addCallback(self.reached, "await_body", self.awaited).addErrback(self.ignore)
 
     def answers(self) -> None:
         self.send(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nbo")
@@ -87,8 +50,8 @@ class _Play:
         self.world.advance(1)
         self.world.advance(1)
 
-    def switch(self) -> None:
-        stopped = _Producer(self)
+    def second_connection(self) -> None:
+        stopped = Producer(self)
         self.ask("get", "/switch", UPGRADE)
         self.world.pump()
         self.send(SWITCH + b"raw")
@@ -99,139 +62,10 @@ class _Play:
         self.send(b"no HTTP at all\r\n\r\n")
         self.world.advance(1)
 
-    def ask(self, method: str, *arguments: Any, **options: Any) -> Any:
-        """A request, if the connection still takes one."""
-        try:
-            stream = getattr(self.conn, method)(*arguments, **options)
-        except (gun.ShuttingDown, gun.BadState) as error:
-            self.refused.append(error)
-            return None
-        self.streams.append(stream)
-        return stream
-
     def send(self, data: bytes) -> None:
         if self.world.peers and self.world.peer.lost is None:
             self.world.peer.send(data)
         self.world.pump()
-
-    def react(self, event: Any) -> None:
-        name = event.told_as
-        if name == "gun_error":
-            name = f"gun_error({'connection' if event.stream is None else 'stream'})"
-        self.reached(None, name, getattr(event, "stream", None))
-
-    def reached(self, result: Any, callback: str, target: Any = None) -> Any:
-        """`callback` happens: act, as often as we should."""
-        if callback == self.callback and self.done < self.most:
-            self.done += 1
-            self.target = target
-            self.action()
-        return result
-
-    def ignore(self, failure: Any) -> None:
-        failure.trap(gun.GunError, _Boom)
-
-    # What is done.
-
-    def attempt(self, action: Callable[..., Any], *arguments: Any) -> None:
-        """Do it; that it may be refused at the call is part of the API, as long as the refusal is one of ours."""
-        try:
-            action(*arguments)
-        except gun.GunError as error:
-            self.refused.append(error)
-
-    def do_get(self) -> None:
-        self.ask("get", "/again")
-
-    def do_post(self) -> None:
-        self.ask("post", "/again", (), b"content")
-
-    def do_stream_a_body(self) -> None:
-        stream = self.ask("headers", "POST", "/streamed")
-        if stream is not None:
-            self.attempt(stream.data, b"one")
-            self.attempt(stream.data, b"two", True)
-
-    def do_data(self) -> None:
-        if self.target is not None:
-            self.attempt(self.target.data, b"more")
-
-    def do_cancel_this(self) -> None:
-        if self.target is not None and not self.target.ended:
-            self.cancelled.add(self.target)
-            self.target.cancel()
-
-    def do_cancel_another(self) -> None:
-        for stream in self.streams:
-            if stream is not self.target and not stream.ended:
-                self.cancelled.add(stream)
-                stream.cancel()
-                return
-
-    def do_update_flow(self) -> None:
-        if self.target is not None:
-            self.target.update_flow(3)
-
-    def do_flush(self) -> None:
-        self.conn.flush()
-
-    def do_close(self) -> None:
-        self.conn.close()
-
-    def do_shutdown(self) -> None:
-        self.conn.shutdown()
-
-    def do_set_owner(self) -> None:
-        self.attempt(self.conn.set_owner, self.told)
-
-    def do_lose_owner(self) -> None:
-        self.attempt(self.conn.set_owner, None)
-
-    def do_info(self) -> None:
-        self.conn.info()
-        if self.target is not None:
-            self.target.info()
-
-    def do_raise(self) -> None:
-        raise _Boom
-
-    def do_open(self) -> None:
-        other = gun.open("other.example", 80, reactor=self.world.clock, endpoint=self.world.endpoint, owner=RecordingReceiver())
-        self.others.append(other)
-
-
-@implementer(IBodyProducer)
-class _Producer:
-    """A producer whose every method is a callback to act in."""
-
-    length = UNKNOWN_LENGTH
-
-    def __init__(self, play: _Play) -> None:
-        self._play = play
-        self._consumer: Any = None
-        self._finished: Deferred[None] | None = None
-
-    def startProducing(self, consumer: Any) -> Deferred[None]:
-        self._consumer = consumer
-        self._finished = Deferred()
-        self._play.reached(None, "startProducing", consumer)
-        consumer.write(b"x" * 300_000)  # more than the socket takes, so that it is paused and resumed
-        return self._finished
-
-    def finish(self) -> None:
-        if self._finished is not None:
-            finished, self._finished = self._finished, None
-            finished.callback(None)
-
-    def pauseProducing(self) -> None:
-        self._play.reached(None, "pauseProducing", self._consumer)
-
-    def resumeProducing(self) -> None:
-        self._play.reached(None, "resumeProducing", self._consumer)
-
-    def stopProducing(self) -> None:
-        self._finished = None
-        self._play.reached(None, "stopProducing", self._consumer)
 
 
 CALLBACKS = (
@@ -252,54 +86,15 @@ CALLBACKS = (
     "resumeProducing",
     "stopProducing",
 )
-ACTIONS = tuple(name.removeprefix("do_") for name in vars(_Play) if name.startswith("do_"))
 
 
-class MatrixTests(LifeCase):
+class MatrixTests(MatrixCase):
     """Every callback with every action."""
 
-    def check(self, callback: str, action: str, most: int = 1) -> None:
-        play = _Play(callback, action, most)
-        play.play()
-        self.assertTrue(1 <= play.done <= most, f"{callback} happened {play.done} times")
-        logged = [type(failure.value) for failure in self.flushLoggedErrors()]
-        self.assertEqual(logged, [_Boom] * (play.done if self.is_logged(callback, action) else 0))
-        self.assert_told_in_order(play.told)
-        self.assert_each_ended_once(play)
-        for other in play.others:
-            other.close()
-        play.world.pump()
-        self.assert_nothing_left(play.world)
-
-    def is_logged(self, callback: str, action: str) -> bool:
-        """A receiver or producer that raises is logged; what a Deferred's callback raises is the Deferred's."""
-        return action == "raise" and callback not in ("await_up", "await_response", "await_body", "startProducing")
-
-    def assert_each_ended_once(self, play: _Play) -> None:
-        for stream in play.streams:
-            told = sum(event.fin for event in play.told.events if getattr(event, "stream", None) is stream)
-            if stream.info() is not None:
-                self.fail(f"{stream} has not ended")
-            if stream is not play.awaited:
-                self.assertEqual(told, 0 if stream in play.cancelled else 1, stream)
+    player = _Play
 
 
-def _add_tests() -> None:
-    def test_of(callback: str, action: str, most: int) -> Callable[[MatrixTests], None]:
-        def test(self: MatrixTests) -> None:
-            self.check(callback, action, most)
-
-        test.__doc__ = f"In {callback}: {action.replace('_', ' ')}, {'once' if most == 1 else 'again and again'}."
-        return test
-
-    for callback in CALLBACKS:
-        for action in ACTIONS:
-            name = f"test_{callback}_{action}".replace("(", "_").replace(")", "")
-            setattr(MatrixTests, name, test_of(callback, action, 1))
-            setattr(MatrixTests, f"{name}_always", test_of(callback, action, 100))
-
-
-_add_tests()
+add_tests(MatrixTests, CALLBACKS, ACTIONS)
 
 
 class DepthTests(LifeCase):

@@ -55,13 +55,15 @@ class UploadCase(SynchronousTestCase):
     def request(self) -> PeerRequest:
         """The one request that arrived."""
         self.world.pump()
+        request: PeerRequest
         (request,) = self.world.peer.requests
         return request
 
     @property
     def received(self) -> bytes:
         self.world.pump()
-        return self.world.peer.received
+        received: bytes = self.world.peer.received
+        return received
 
 
 class DataTests(UploadCase):

@@ -71,10 +71,18 @@ class _Living:
         self.told.append(("terminated", reason))
 
 
+class _Core:
+    """How its connection ended, and whether it was of use."""
+
+    def __init__(self, renewable: bool, served: bool) -> None:
+        self.renewable, self.served = renewable, served
+
+
 class _Hop(Hop):
     """Knows only that it was dropped."""
 
     dropped = False
+    core: Any = _Core(renewable=False, served=False)
 
     def __init__(self, living: Any, deadlines: Deadlines) -> None:
         super().__init__(living, deadlines, lambda negotiated: self.fail())
@@ -97,10 +105,10 @@ class FactoryTests(SynchronousTestCase):
         self.connector = _Connector(self.factory)
         self.connector.connect()
 
-    def lose(self, reason: gun.GunError | None = None) -> None:
+    def lose(self, reason: gun.GunError | None = None, renewable: bool = False, served: bool = False) -> None:
         """A connection that was up is lost."""
-        hop = self.factory.buildProtocol(None)
-        assert hop is not None
+        hop: Any = self.factory.buildProtocol(None)
+        hop.core = _Core(renewable, served)
         self.connector.connecting = False
         self.factory.hop_up(hop)
         self.factory.hop_lost(hop, True, reason)
@@ -192,6 +200,58 @@ class FactoryTests(SynchronousTestCase):
             self.clock.advance(1.5)
             self.lose()
             self.assertEqual(self.connector.dialled, count + 2)
+
+    def test_renewed(self) -> None:
+        """A connection that served and was ended as a matter of course is dialled again at once, ever again; that is no retry."""
+        self.make(retry=1, retry_timeout=5.0, retry_fun=lambda left, options: self.fail("asked"))
+        for count in range(30):
+            self.lose(renewable=True, served=True)
+            self.assertEqual((self.connector.dialled, self.factory.retries), (count + 2, 0))
+
+    def test_renewed_to_no_use(self) -> None:
+        """One that served nothing is dialled again at once ten times within ten seconds; the eleventh is a retry like any other."""
+        self.make(retry_timeout=5.0)
+        for _ in range(10):
+            self.lose(renewable=True)
+        self.assertEqual((self.connector.dialled, self.factory.retries), (11, 0))
+        self.lose(renewable=True)
+        self.assertEqual((self.connector.dialled, self.factory.retries, self.delay()), (11, 1, 5.0))
+
+    def test_served(self) -> None:
+        """A connection that served is no sign of a storm, however it ended."""
+        self.make(retry_timeout=5.0)
+        for count in range(30):
+            self.lose(served=True)
+            self.assertEqual(self.connector.dialled, count + 2)
+
+    def test_served_once(self) -> None:
+        """What served once is not remembered longer than until the next attempt."""
+        self.make(retry_timeout=5.0)
+        self.lose(served=True)
+        for _ in range(10):
+            self.lose()
+        self.assertEqual(self.connector.dialled, 12)
+        self.lose()
+        self.assertEqual(self.connector.dialled, 12)
+
+    def test_not_renewed_without_retries(self) -> None:
+        """With retry=0 nothing is dialled again, however the connection ended; Gun's rule."""
+        self.make(retry=0)
+        self.lose(renewable=True, served=True)
+        self.assertEqual((self.connector.dialled, self.living.told[-1]), (1, ("terminated", None)))
+
+    def test_renewal_that_fails(self) -> None:
+        """A renewal that cannot be made is followed by all the retries there are."""
+        self.make(retry=2, retry_timeout=3.0)
+        self.lose(renewable=True, served=True)
+        delays = []
+        for _ in range(2):
+            self.connector.fail()
+            delays.append(self.delay())
+            self.clock.advance(delays[-1])
+        self.assertEqual(delays, [0.0, 3.0])
+        self.connector.fail()
+        self.assertEqual(self.living.told[-1][0], "terminated")
 
     def test_close_while_connecting(self) -> None:
         """close stops the attempt; its failure is the end, told once, without a reason."""

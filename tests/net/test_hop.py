@@ -25,8 +25,10 @@ from twisted_gun.wire.steps import (
     Close,
     Pause,
     PauseUpload,
+    PingAnswered,
     Resume,
     ResumeUpload,
+    SettingsChanged,
     Steps,
     StreamFailed,
     TunnelClosed,
@@ -110,6 +112,12 @@ class _Above:
 
     def tunnel_closed(self, stream: Any) -> None:
         self._was_told("tunnel closed", stream)
+
+    def ping_answered(self, ping: Any, seconds: float) -> None:
+        self._was_told("ping", ping, seconds)
+
+    def settings_changed(self, settings: Any) -> None:
+        self._was_told("settings", settings)
 
     def upload_paused(self, stream: Any | None, paused: bool) -> None:
         self._was_told("upload", stream, paused)
@@ -204,6 +212,7 @@ class StepTests(HopCase):
         self.connect()
         error = gun.StreamClosed("x")
         steps: Steps = [Accepting(), PauseUpload(1), ResumeUpload(1), StreamFailed(2, error), TunnelData(3, b"d"), TunnelClosed(3)]
+        steps += [PingAnswered(4, 0.5), SettingsChanged({"max_frame_size": 5})]
         self.hop.perform(steps)
         expected: list[tuple[Any, ...]] = [
             ("up",),
@@ -213,6 +222,8 @@ class StepTests(HopCase):
             ("failed", 2, error),
             ("tunnel", 3, b"d"),
             ("tunnel closed", 3),
+            ("ping", 4, 0.5),
+            ("settings", {"max_frame_size": 5}),
         ]
         self.assertEqual(self.above.said, expected)
 

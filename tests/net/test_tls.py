@@ -289,8 +289,9 @@ class SecondLookTests(Case):
 
     def test_no_certificate(self) -> None:
         """A connection without certificate is refused, unless nothing was asked for."""
-        connection = mock.Mock(spec=["get_peer_certificate"])
+        connection = mock.Mock(spec=["get_peer_certificate", "get_cipher_name", "get_alpn_proto_negotiated"])
         connection.get_peer_certificate.return_value = None
+        connection.get_cipher_name.return_value, connection.get_alpn_proto_negotiated.return_value = None, b""
         for opts in ({}, {"verify": False, "pins": [bytes(32)]}):
             with self.assertRaisesRegex(TlsFailed, "sent none"):
                 self.creator(**opts).confirm(connection)  # type: ignore[arg-type]

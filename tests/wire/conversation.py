@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from twisted_gun.errors import ConnectionFailed, GunError, LimitReached, StreamClosed, TimedOut, Truncated
-from twisted_gun.events import Data, Inform, Response, Trailers, Upgrade
+from twisted_gun.errors import ConnectionFailed, GoAway, GunError, LimitReached, StreamClosed, StreamReset, TimedOut, Truncated
+from twisted_gun.events import Data, Inform, Push, Response, Trailers, Upgrade
 from twisted_gun.options import HttpOptions
 from twisted_gun.wire.core import Core, Request
 from twisted_gun.wire.http1 import Http1
@@ -21,8 +21,10 @@ from twisted_gun.wire.steps import (
     Close,
     Pause,
     PauseUpload,
+    PingAnswered,
     Resume,
     ResumeUpload,
+    SettingsChanged,
     Step,
     Steps,
     StreamFailed,
@@ -62,7 +64,12 @@ class Conversation:
     """A core, told things by a test; every verb returns the steps it answered with, and `steps` has them all."""
 
     def __init__(self, **options: Any) -> None:
-        self.core: Core = Http1(HttpOptions(**options))
+        self._converse(Http1(HttpOptions(**options)), options.get("flow"))
+
+    def _converse(self, core: Core, flow: int | None) -> None:
+        """Begin, with `core`; `flow` is that of requests which say nothing of it."""
+        self.core: Core = core
+        self._usual_flow = float("inf") if flow is None else flow
         self.now = 0.0
         self.steps: Steps = []
         self.over = False
@@ -72,7 +79,7 @@ class Conversation:
         self._silent: set[int] = set()
         self._told: dict[int, str] = {}
         self._flow: dict[int, float] = {}
-        self._failed: set[int] = set()
+        self._failed: dict[int, GunError] = {}
         self._did(self.core.start(self.now))
 
     # What a test does.
@@ -103,7 +110,7 @@ class Conversation:
     def ask_for(self, stream: Any, request: Request) -> Steps:
         """Send this very request; the same may be sent again."""
         self._asked[id(stream)] = stream
-        self._flow[id(stream)] = float("inf") if request.flow is None else request.flow
+        self._flow[id(stream)] = self._usual_flow if request.flow is None else request.flow
         return self._did(self.core.request(stream, request, self.now))
 
     def receive(self, *pieces: bytes) -> Steps:
@@ -131,6 +138,10 @@ class Conversation:
     def hold(self, stream: Any, held: bool = True) -> Steps:
         """Hold the peer back, or no longer."""
         return self._did(self.core.hold(stream, held, self.now))
+
+    def hold_sending(self, held: bool = True) -> Steps:
+        """The transport takes no more content for now, or takes it again."""
+        return self._did(self.core.hold_sending(held, self.now))
 
     def shutdown(self) -> Steps:
         """Finish in good order."""
@@ -177,7 +188,7 @@ class Conversation:
             self._flow[key] -= 1
             assert self._flow[key] >= 0, f"{step} beyond its flow"
         if isinstance(step, StreamFailed):
-            self._failed.add(key)
+            self._failed[key] = step.reason
         if isinstance(step, (StreamFailed, TunnelClosed)) or getattr(step, "fin", False):
             self._ended.add(key)
 
@@ -199,9 +210,12 @@ class Conversation:
         killed, unprocessed = ({id(stream) for stream in streams} for streams in (losses.killed, losses.unprocessed))
         assert len(killed) == len(losses.killed) and len(unprocessed) == len(losses.unprocessed), "a stream was lost twice"
         assert not killed & unprocessed, "a stream is in both lists"
-        assert killed | unprocessed == self._failed, f"{losses} are not the streams that failed"
+        self._check_losses(killed, unprocessed)
         assert not self.core.accepting, "the connection has ended and takes requests"
         assert self.core.deadline() is None, "the connection has ended and waits for something"
+
+    def _check_losses(self, killed: set[int], unprocessed: set[int]) -> None:
+        assert killed | unprocessed == set(self._failed), f"{self.core.losses()} are not the streams that failed"
 
     # What a test asks.
 
@@ -253,6 +267,12 @@ def _entry_of_another_kind(step: Step) -> tuple[Any, ...]:
         return "close", None if step.reason is None else reason_of(step.reason)
     if isinstance(step, Write):
         return "write", step.data
+    if isinstance(step, Push):
+        return "push", step.stream, step.pushed_stream, step.method, step.uri, step.headers
+    if isinstance(step, PingAnswered):
+        return "ping answered", step.ping, step.seconds
+    if isinstance(step, SettingsChanged):
+        return "settings changed", dict(step.settings)
     if isinstance(step, (PauseUpload, ResumeUpload)):
         return "pause upload" if isinstance(step, PauseUpload) else "resume upload", step.stream
     assert isinstance(step, (Accepting, Pause, Resume)), step
@@ -267,6 +287,10 @@ def reason_of(reason: GunError) -> str:
         return f"TimedOut({reason.stage}, {reason.seconds})"
     if isinstance(reason, Truncated):
         return f"Truncated({reason.received}, {reason.expected})"
+    if isinstance(reason, StreamReset):
+        return f"StreamReset({reason.code})"
+    if isinstance(reason, GoAway):
+        return f"GoAway({reason.code}, {reason.last_stream_id})"
     if isinstance(reason, StreamClosed):
         assert str(reason), "an error says what happened"
     return type(reason).__name__

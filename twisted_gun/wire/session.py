@@ -220,10 +220,9 @@ class Session(Streams):
 
     def _fail(self, code: ErrorCode, reason: GunError, abort: bool = False) -> None:
         """RFC 9113 section 5.4.1: GOAWAY with `code`, then close; `reason` is what the owner is told."""
-        if not self._closed:
-            self._send_goaway(code)
-            self._end_all(reason)
-            self._close = Close(reason, abort)
+        self._send_goaway(code)
+        self._end_all(reason)
+        self._close = Close(reason, abort)
 
     def _end_all(self, reason: GunError) -> None:
         self._over()

@@ -254,9 +254,8 @@ class Streams:
         self._send_data(stream, data, fin)
 
     def _sent_all(self, stream: StreamState) -> None:
+        # Never closed by that: a response that is complete before its request has ended the stream.
         stream.state = SENT[stream.state, True]
-        if stream.state is State.CLOSED:
-            self._forget(stream)
 
     # From the peer: messages.
 

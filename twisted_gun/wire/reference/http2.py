@@ -232,13 +232,8 @@ class Http2(FrameReader):
         self._flush()
 
     def _send_reset(self, stream_id: int, code: ErrorCode) -> None:
-        known = self._h2.streams.get(stream_id)
-        if known is None or known.closed:
-            # What ended it, in h2's eyes, was the frame whose content we do not like.
-            self._out.append(frames.rst_stream(stream_id, code))
-        else:
-            self._h2.reset_stream(stream_id, code)
-            self._flush()
+        # h2 may have closed it already, for a last frame whose content we do not like; so it only forgets it.
+        self._out.append(frames.rst_stream(stream_id, code))
         self._h2.streams.pop(stream_id, None)
 
     def _send_window_update(self, stream_id: int, increment: int) -> None:
