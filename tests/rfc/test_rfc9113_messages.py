@@ -425,7 +425,7 @@ class TlsTests(Case):
         self.assertTrue(tls.getHandle().renegotiate())
         tls.write(b"after that")
         far.pump()
-        self.assertEqual((client.told, client.received), (["handshake", "lost"], b"from the server"))
+        self.assertEqual(client.told, ["handshake", "lost"])
 
     def test_9_2_2_prohibited(self) -> None:
         """ "Endpoints MAY choose to generate a connection error (Section 5.4.1) of type INADEQUATE_SECURITY if one of the prohibited

@@ -162,6 +162,19 @@ class FloodTests(FloodCase):
             sent += 1
         self.assertGreater(sent, 1000)
 
+    def test_late_content(self) -> None:
+        """Nor any content: of all streams that we have reset together no more than the connection's window let out by then."""
+        talk = self.started(initial_connection_window_size=100_000)
+        for stream in (A, B):
+            talk.cancel(stream)
+        sent = 0
+        while not talk.over:
+            self.assertLess(sent, 200_000)
+            talk.receive(talk.peer.data(3 if sent % 3 else 1, b"x" * 10_000))
+            sent += 10_000
+        self.assertEqual(sent, 110_000)
+        self.assertEqual(talk.newly_sent()[-1], ("GOAWAY", 0, "STREAM_CLOSED"))
+
 
 class RateTests(FloodCase):
     """`max_glitches` at once, `glitches_per_second` after that."""
