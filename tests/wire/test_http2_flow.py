@@ -90,6 +90,7 @@ class FlowTests(Http2Case):
         talk.receive(talk.peer.data(1, b"a"), talk.peer.data(1, b""))
         talk.receive(talk.peer.trailers(1))
         talk.update_flow(A, 1)
+        self.assertEqual(data_of(talk.steps), [(b"a", False)])
         self.assertEqual(talk.outline[1:], [("data", A, b"a", False), ("trailers", A, ((b"x", b"y"),))])
 
     def test_hold(self) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from twisted_gun.errors import TimedOut
 from twisted_gun.wire import frames
 from twisted_gun.wire.frames import FrameType
-from twisted_gun.wire.steps import Close, Steps
+from twisted_gun.wire.steps import Close, Steps, Write
 
 from .conversation import A, B, Key, told
 from .http2_conversation import Http2Case, Http2Conversation
@@ -96,6 +96,12 @@ class TheirPrefaceTests(Http2Case):
         """A server of HTTP/1.1 is called that, as Gun does."""
         self.at_every_cut_fails(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n", APPEARS)
         self.at_every_cut_fails(b"HTTP/1.0 400", APPEARS)
+
+    def test_http_1_at_once(self) -> None:
+        """It is called that as soon as it can be told from anything else."""
+        talk = self.talk(begun=False)
+        self.assertEqual(talk.receive(b"HTTP/"), [])
+        self.assertEqual(reason(talk.receive(b"1")), APPEARS)
 
     def test_garbage(self) -> None:
         """Anything else is not HTTP/2."""
@@ -359,6 +365,20 @@ class SettingsTests(Http2Case):
         talk = self.talk(begun=False)
         talk.receive(talk.peer.settings(enable_push=1))
         self.assertEqual((talk.outline, talk.sent[-1]), ([("close", "ProtocolViolation")], ("GOAWAY", 0, "PROTOCOL_ERROR")))
+
+    def test_pushes_and_then_none(self) -> None:
+        """Nor does it help to say the contrary in the same frame."""
+        talk = self.talk(begun=False)
+        talk.receive(frames.settings([(2, 1), (2, 0)]))
+        self.assertEqual(talk.outline, [("close", "ProtocolViolation")])
+
+    def test_table_is_said_twice(self) -> None:
+        """Of two sizes of the table in one frame the smaller is acknowledged in the next field block too (RFC 7541 section 4.2)."""
+        talk = self.talk()
+        talk.receive(frames.settings([(1, 0), (1, 4096)]))
+        written = talk.ask(A)
+        blocks = [step.data[9:] for step in written if isinstance(step, Write)]
+        self.assertEqual([block[:4] for block in blocks], [b"\x20\x3f\xe1\x1f"])
 
 
 class TimeTests(Http2Case):

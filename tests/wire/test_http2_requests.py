@@ -275,6 +275,8 @@ class ConcurrencyTests(Http2Case):
         self.assertEqual(told(talk.receive(talk.peer.settings(max_concurrent_streams=2))), [("accepting",)])
         self.assertEqual(told(talk.receive(talk.peer.settings(initial_window_size=1))), [("accepting",)])
         self.assertEqual(told(talk.receive(talk.peer.respond(5, fin=True))), [("response", C, 200, (), True)])
+        refusals = [told(talk.ask(Key(f"{number}"))) for number in range(3)]
+        self.assertEqual([len(steps) for steps in refusals], [0, 0, 1], "settings that do not name the limit leave it as it is")
 
     def test_max_streams(self) -> None:
         """`max_streams` is ours, where the peer allows more, or does not say."""

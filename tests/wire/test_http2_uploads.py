@@ -205,6 +205,14 @@ class SettingsTests(Http2Case):
         self.assertEqual(talk.newly_sent()[-1], ("GOAWAY", 0, "FLOW_CONTROL_ERROR"))
         self.assertEqual(talk.outline[-2:], [("failed", A, "StreamClosed"), ("close", "ProtocolViolation")])
 
+    def test_largest_by_settings(self) -> None:
+        """Settings may open a window all the way."""
+        talk = self.talk()
+        talk.ask(A, b"PUT", body=None)
+        self.assertEqual(told(talk.receive(talk.peer.settings(initial_window_size=LARGEST))), [("accepting",)])
+        talk.send(A, b"x", fin=True)
+        self.assertEqual(content(talk, 1), (b"x", True))
+
     def test_largest_connection(self) -> None:
         """Nor may the connection's."""
         talk = self.talk()
@@ -320,6 +328,27 @@ class TransportTests(Http2Case):
             self.assertEqual((len(content(talk, 1)[0]), talk.core.deadline()), (piece * self.MOST, 5.0))
             talk.at(5.0)
         self.assertEqual((content(talk, 1), talk.core.deadline()), ((b"x" * (3 * self.MOST), True), None))
+
+    def test_due_at_once(self) -> None:
+        """At once is the time it is, whatever let the content out."""
+        for how in ("send", "release"):
+            talk = self.wide()
+            talk.ask(A, b"PUT", body=None)
+            talk.now = 7.0
+            if how == "release":
+                talk.hold_sending()
+            talk.send(A, b"x" * (2 * self.MOST))
+            if how == "release":
+                talk.now = 9.0
+                talk.hold_sending(False)
+            self.assertEqual(talk.core.deadline(), talk.now)
+
+    def test_broken(self) -> None:
+        """Nothing is due once the connection has ended, in the midst of what went out as well."""
+        talk = self.talk(settings={"initial_window_size": LARGEST})
+        talk.ask(A, b"PUT", body=b"x" * (2 * self.MOST))
+        talk.receive(talk.peer.window(0, LARGEST - WINDOW) + talk.peer.ping(b"short"))
+        self.assertEqual((len(content(talk, 1)[0]), talk.core.deadline(), talk.over), (WINDOW + self.MOST, None, True))
 
     def test_held_in_between(self) -> None:
         """If the transport says that this is enough, nothing more is due until it takes more."""

@@ -28,6 +28,13 @@ BYTES_OF_UPDATE = 1024
 
 _HEADER_SIZE = HEADER.size
 
+#: What a server may say. RFC 9113 section 6.5.2 of the first: "A server MUST NOT explicitly set this value to 1".
+_ALLOWED: Mapping[int, range] = {
+    Setting.ENABLE_PUSH: range(1),
+    Setting.ENABLE_CONNECT_PROTOCOL: range(2),
+    Setting.MAX_FRAME_SIZE: range(DEFAULT_FRAME_SIZE, 2**24),
+}
+
 
 class FrameReader(Session):
     """A core of HTTP/2 that reads frames; see `twisted_gun.wire.core.Core`."""
@@ -47,6 +54,10 @@ class FrameReader(Session):
 
     def _decode(self, block: bytes) -> Headers:
         """The fields of a block; raises `LimitReached` where they are too many, and the next block can be decoded all the same."""
+        raise NotImplementedError
+
+    def _resize_table(self, size: int) -> None:
+        """The peer's decoder has a table of `size` bytes."""
         raise NotImplementedError
 
     def _open_connection(self, increment: int) -> None:
@@ -166,6 +177,8 @@ class FrameReader(Session):
         for key, value in frames.parse_settings(data[at:end]):
             _check_setting(key, value)
             settings[key] = value
+            if key == Setting.HEADER_TABLE_SIZE:
+                self._resize_table(value)  # each of them, if there are several: RFC 7541 section 4.2
         self._settings_received(settings)
 
     def _read_promise(self, flags: int, stream_id: int, data: bytes, at: int, end: int) -> None:
@@ -328,8 +341,7 @@ def _check_setting(key: int, value: int) -> None:
     """RFC 9113 section 6.5.2 and RFC 8441 section 3: what a value may be."""
     if key == Setting.INITIAL_WINDOW_SIZE and value > LARGEST:
         raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, f"an initial window of {value} (RFC 9113 section 6.5.2)")
-    flag = key in (Setting.ENABLE_PUSH, Setting.ENABLE_CONNECT_PROTOCOL)
-    if (flag and value > 1) or (key == Setting.MAX_FRAME_SIZE and not DEFAULT_FRAME_SIZE <= value < 2**24):
+    if key in _ALLOWED and value not in _ALLOWED[key]:
         raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, f"the setting {Setting(key).name} is {value} (RFC 9113 section 6.5.2)")
 
 

@@ -42,6 +42,9 @@ class Http2(FrameReader):
         except CompressionError as error:
             raise ConnectionFault(ErrorCode.COMPRESSION_ERROR, f"a field block that cannot be decoded: {error}") from error
 
+    def _resize_table(self, size: int) -> None:
+        self._encoder.resize(size)
+
     # Windows of what we send.
 
     def _open_connection(self, increment: int) -> None:
@@ -56,8 +59,6 @@ class Http2(FrameReader):
 
     def _peer_settings(self, settings: Mapping[int, int]) -> None:
         self._out.append(frames.settings_ack())
-        if Setting.HEADER_TABLE_SIZE in settings:
-            self._encoder.resize(settings[Setting.HEADER_TABLE_SIZE])
         self._frame_size = settings.get(Setting.MAX_FRAME_SIZE, self._frame_size)
         most = self._options.max_frame_size_sent
         if most is not None:

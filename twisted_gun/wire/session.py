@@ -159,9 +159,6 @@ class Session(Streams):
         return data if len(data) >= 9 else b""
 
     def _settings_received(self, settings: Mapping[int, int]) -> None:
-        if settings.get(Setting.ENABLE_PUSH):
-            # RFC 9113 section 6.5.2: "A server MUST NOT explicitly set this value to 1".
-            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "the server says that it accepts pushes (RFC 9113 section 6.5.2)")
         self._glitch()
         self._deadlines.pop("preface", None)
         self._peer_settings(settings)

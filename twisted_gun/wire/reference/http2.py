@@ -143,8 +143,6 @@ class Http2(FrameReader):
         if Setting.MAX_FRAME_SIZE in obeyed and most is not None:
             obeyed[Setting.MAX_FRAME_SIZE] = min(obeyed[Setting.MAX_FRAME_SIZE], most)
         self._tell(frames.settings(obeyed.items()))
-        if Setting.HEADER_TABLE_SIZE in settings:
-            self._resize_table(settings[Setting.HEADER_TABLE_SIZE])
         if Setting.INITIAL_WINDOW_SIZE in settings:
             self._initial_window = settings[Setting.INITIAL_WINDOW_SIZE]
             for stream in self._streams.values():
