@@ -21,7 +21,7 @@ PACKAGE = "twisted_gun"
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors", "events", "interfaces"),
     ("headers", "options", "wire", "wire.steps", "net"),
-    ("wire.core", "wire.response", "wire.ends", "wire.frames", "wire.hpack", "wire.states", "wire.windows"),
+    ("wire.core", "wire.response", "wire.ends", "wire.frames", "wire.hpack", "wire.states", "wire.waits", "wire.windows"),
     ("wire.content", "wire.exchange", "wire.fields"),
     ("wire.http1", "wire.streams"),
     ("wire.session",),

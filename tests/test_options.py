@@ -40,7 +40,15 @@ OPTIONAL_BAD = [value for value in COUNTS_BAD if value is not None]
 LARGEST = 2**31 - 1
 HTTP2: dict[str, tuple[list[Any], list[Any]]] = {
     **dict.fromkeys(
-        ("closing_timeout", "header_timeout", "keepalive", "preface_timeout", "settings_timeout"),
+        (
+            "closing_timeout",
+            "header_timeout",
+            "idle_timeout",
+            "keepalive",
+            "preface_timeout",
+            "response_timeout",
+            "settings_timeout",
+        ),
         ([0.001, 1, 30.0, None], [*SECONDS_BAD, 0]),
     ),
     **dict.fromkeys(

@@ -118,6 +118,8 @@ class Http2Options:
     connection is given up. `max_waiting` is how many requests may wait while the peer's limit of concurrent streams is reached;
     with None they fail at once. `notify_settings_changed` tells the owner of each SETTINGS frame. `preface_timeout` is for the
     server's first frame, `settings_timeout` for the acknowledgment of ours, `header_timeout` for a header block that has begun.
+    `response_timeout` is from the end of a request to its response, `idle_timeout` between two pieces of its content: such a stream is
+    reset, and the others live on.
 
     The windows: `initial_connection_window_size` and `initial_stream_window_size` are what the peer may send before it waits, the
     bound of what an unread stream keeps in memory; a window is renewed to its size and margin when half of it is used, or no more
@@ -139,6 +141,7 @@ class Http2Options:
     flow: int | None = None
     glitches_per_second: float = 33.0
     header_timeout: float | None = 30.0
+    idle_timeout: float | None = None
     initial_connection_window_size: int = 8_000_000
     initial_stream_window_size: int = 8_000_000
     keepalive: float | None = None
@@ -160,13 +163,14 @@ class Http2Options:
     max_waiting: int | None = None
     notify_settings_changed: bool = False
     preface_timeout: float | None = 5.0
+    response_timeout: float | None = None
     settings_timeout: float | None = 5.0
     stream_window_data_threshold: int = 16_384
     stream_window_margin_size: int = 65_535
     stream_window_update_threshold: int = 163_840
 
     def __post_init__(self) -> None:
-        _check_seconds(self, "closing_timeout", "header_timeout", "keepalive", "preface_timeout", "settings_timeout", zero=False)
+        _check_seconds(self, *(field.name for field in fields(self) if field.name.endswith("_timeout")), "keepalive", zero=False)
         _check_counts(self, "flow", "max_waiting", optional=True)
         _check_counts(self, "keepalive_tolerance", least=0, optional=True)
         _check_counts(self, "max_continuations", "max_decode_table_size", "max_encode_table_size", least=0)

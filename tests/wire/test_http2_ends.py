@@ -255,6 +255,7 @@ class IdentifiersTests(Http2Case):
         peer = talk.peer
         talk.receive(peer.respond(LARGEST, fin=True), peer.respond(LARGEST - 2, fin=True), peer.respond(1, fin=True))
         self.assertEqual([entry[:2] for entry in talk.outline], [("response", C), ("response", B), ("response", A), ("close", None)])
+        self.assertTrue(talk.core.renewable)
 
 
 class LossTests(Http2Case):

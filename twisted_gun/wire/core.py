@@ -64,7 +64,7 @@ class Core(Protocol):
 
     @property
     def renewable(self) -> bool:
-        """Whether the peer ended the connection as a matter of course: to dial again is what it expects, and costs no retry."""
+        """Whether the connection ends as a matter of course: to dial again is what the peer expects, and costs no retry."""
 
     def start(self, now: float) -> Steps:
         """The connection is there."""

@@ -67,13 +67,15 @@ class Session(Streams):
 
     @property
     def renewable(self) -> bool:
-        return self._away is not None and self._away.code == ErrorCode.NO_ERROR
+        return self._next_id > LARGEST if self._away is None else self._away.code == ErrorCode.NO_ERROR
 
     def losses(self) -> Losses:
         return Losses(tuple(self._killed), tuple(self._unprocessed))
 
     def deadline(self) -> float | None:
-        return min(self._deadlines.values()) if self._deadlines else None
+        if self._waits is None:
+            return min(self._deadlines.values()) if self._deadlines else None
+        return min((*self._deadlines.values(), *self._waits.next()), default=None)
 
     # What the hop tells.
 
@@ -116,6 +118,9 @@ class Session(Streams):
                 self._send_queued()
             else:
                 self._timed_out(stage)
+        if self._waits is not None:
+            for stream, stage, limit in self._waits.expired(now):
+                self._reset(stream, ErrorCode.CANCEL, TimedOut(stage, limit))
         return self._done()
 
     def ping(self, ping: object, now: float) -> Steps:
@@ -212,7 +217,7 @@ class Session(Streams):
     def _finish_if_idle(self) -> None:
         if not self._accepting and not self._by_key and not self._closed:
             self._over()
-            reason = None if self._shut or self._away is None or self.renewable else self._away
+            reason = None if self._shut or self.renewable else self._away
             self._close = Close(reason, abort=False)
 
     def _fail(self, code: ErrorCode, reason: GunError, abort: bool = False) -> None:
@@ -233,6 +238,7 @@ class Session(Streams):
                 self._steps.append(StreamFailed(stream.key, error))
         self._streams.clear()
         self._by_key.clear()
+        self._waits = None
         self._uploads.clear()
 
     def _over(self) -> None:

@@ -20,6 +20,7 @@ from twisted_gun.wire.fields import Promise, RequestFields, ResponseHead, check_
 from twisted_gun.wire.frames import DEFAULT_FRAME_SIZE, DEFAULT_WINDOW, LARGEST, ErrorCode, code_name
 from twisted_gun.wire.states import RECEIVED, SENT, State, StreamState
 from twisted_gun.wire.steps import Accepting, Close, PauseUpload, ResumeUpload, Steps, StreamFailed, Write
+from twisted_gun.wire.waits import Waits
 from twisted_gun.wire.windows import Glitches, window_rules
 
 __all__ = ["ConnectionFault", "Streams"]
@@ -77,6 +78,8 @@ class Streams:
         self._glitches = Glitches(options.max_glitches, options.glitches_per_second)
         self._connection_rule, self._stream_rule = window_rules(options)
         self._connection_renewed_at, self._stream_renewed_at = self._connection_rule.renewed_at, self._stream_rule.renewed_at
+        timed = options.response_timeout is not None or options.idle_timeout is not None
+        self._waits = Waits(options.response_timeout, options.idle_timeout) if timed else None
         self._late_bytes = 0  # content that may still come of streams that we have reset
         self._late_frames = 0  # and other frames
         self._asked: tuple[Request | None, RequestFields] = (None, RequestFields(b"", b"", b"", ()))  # the last request, likewise
@@ -145,6 +148,8 @@ class Streams:
         self._send_headers(state, fields, fin)
         if body:
             self._send_content(state, body, True)
+        elif self._waits is not None:
+            self._waits.begin(state, now)
         if self._next_id > LARGEST:
             # RFC 9113 section 5.1.1: "A client that is unable to establish a new stream identifier can establish a new connection".
             self._leave()
@@ -170,6 +175,7 @@ class Streams:
     def update_flow(self, stream: object, increment: int, now: float) -> Steps:
         state = self._by_key.get(stream)
         if state is not None and state.flow is not None:
+            self._now = now
             state.flow += increment
             self._release(state)
         return self._done()
@@ -177,6 +183,7 @@ class Streams:
     def hold(self, stream: object, held: bool, now: float) -> Steps:
         state = self._by_key.get(stream)
         if state is not None:
+            self._now = now
             state.held = held
             self._release(state)
         return self._done()
@@ -256,6 +263,8 @@ class Streams:
     def _sent_all(self, stream: StreamState) -> None:
         # Never closed by that: a response that is complete before its request has ended the stream.
         stream.state = SENT[stream.state, True]
+        if self._waits is not None:
+            self._waits.begin(stream, self._now)
 
     # From the peer: messages.
 
@@ -271,6 +280,8 @@ class Streams:
                 self._take_head(stream, fields, fin)
         except (ProtocolViolation, LimitReached) as error:
             self._give_up(stream, error)
+        if self._waits is not None:
+            self._waits.begin(stream, self._now)
 
     def _take_head(self, stream: StreamState, fields: Headers, fin: bool) -> None:
         if fields is self._parsed[0]:
@@ -335,6 +346,8 @@ class Streams:
             self._take_data(stream, data, size, fin)
         except ProtocolViolation as error:
             self._give_up(stream, error)
+        if self._waits is not None:
+            self._waits.begin(stream, self._now)
 
     def _take_data(self, stream: StreamState, data: bytes, size: int, fin: bool) -> None:
         stream.receive_window -= size
@@ -464,6 +477,8 @@ class Streams:
             if stream.receiving and not stream.withheld and left <= self._stream_renewed_at:
                 increment = self._stream_rule.increment(left)
                 stream.receive_window += self._renew(stream.id, min(increment, max(increment - told, DEFAULT_FRAME_SIZE)))
+        if self._waits is not None:
+            self._waits.begin(stream, self._now)
 
     def _unpark(self, stream: StreamState) -> int:
         """Tell what was parked, and the end behind it if it has come; how many bytes that were."""
@@ -549,6 +564,8 @@ class Streams:
         stream.state = State.CLOSED
         stream.queue = None
         self._uploads.pop(stream, None)
+        if self._waits is not None:
+            self._waits.end(stream)
         if stream.parked is None:
             self._by_key.pop(stream.key, None)
         if stream.id % 2:
