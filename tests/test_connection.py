@@ -355,6 +355,16 @@ class InfoTests(LifeCase):
         self.assertEqual((info.sock_ip, info.sock_port), (link.getHost().host, link.getHost().port))
         self.assertEqual(info.peer, link.getPeer())
 
+    def test_while_told_of_a_loss(self) -> None:
+        """Who hears that a stream was killed may ask, though the socket is gone."""
+        world = up()
+        infos: list[gun.ConnectionInfo] = []
+        world.connection.get("/", reply_to=lambda event: infos.append(world.connection.info()))
+        world.pump()
+        world.peer.close()
+        world.pump()
+        self.assertEqual([(info.protocol, info.sock_port, info.peer) for info in infos], [(None, None, None)])
+
     def test_closing(self) -> None:
         """After shutdown it is closing as long as something is under way."""
         world = up()

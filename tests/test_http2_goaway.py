@@ -39,7 +39,7 @@ class GracefulTests(Http2Case):
         self.end(world)
 
     def test_accepted_streams_finish(self) -> None:
-        """What was accepted finishes, however long that takes; only then the connection is closed, in good order, and dialled again."""
+        """What was accepted finishes; only then the connection is closed, in good order, and dialled again."""
         world = self.up(retry_fun=never_asked)
         bodies = [world.connection.get(f"/{number}").await_body(None) for number in range(3)]
         upload = world.connection.headers("POST", "/upload")
@@ -47,7 +47,7 @@ class GracefulTests(Http2Case):
         world.pump()
         world.peer.goaway()
         world.pump()
-        world.advance(1000)
+        world.advance(14)
         upload.data(b"content", fin=True)
         world.pump()
         self.assertEqual((world.owner.names(), world.peer.requests[-1].body), (["gun_up"], b"content"))
@@ -55,6 +55,25 @@ class GracefulTests(Http2Case):
         world.pump()
         self.assertEqual([self.successResultOf(body) for body in bodies], [b"/0", b"/1", b"/2", b"/upload"])
         self.assertEqual((len(self.downs(world)), len(world.peers)), (1, 2))
+        self.end(world)
+
+    def test_never_finishes(self) -> None:
+        """A stream that does not end holds up those that wait for the next connection for no longer than closing_timeout."""
+        world = self.up(retry_fun=never_asked)
+        endless = world.connection.get("/endless").await_response(None)
+        world.pump()
+        world.peer.goaway()
+        world.pump()
+        waiting = world.connection.get("/next").await_body(None)
+        world.advance(14.9)
+        self.assertEqual(len(world.peers), 1)
+        world.advance(0.1)
+        self.assertEqual(self.failureResultOf(endless, gun.StreamClosed).value.__cause__.stage, "closing")
+        (down,) = world.owner.of(gun.Down)
+        self.assertEqual((down.reason.stage, len(down.killed_streams), len(world.peers)), ("closing", 1, 2))
+        every_answer(world.peer)
+        world.pump()
+        self.assertEqual(self.successResultOf(waiting), b"/next")
         self.end(world)
 
     def test_new_requests_wait(self) -> None:
@@ -189,6 +208,19 @@ class GracefulTests(Http2Case):
         self.assertIsNone(self.successResultOf(world.connection.when_terminated()))
         self.assert_nothing_left(world)
 
+    def test_waiting_where_no_retries_are_allowed(self) -> None:
+        """With retry=0 a request that waited for the next connection was never sent, and its error says so."""
+        world = self.up(retry=0)
+        world.connection.get("/")
+        world.pump()
+        world.peer.goaway()
+        world.pump()
+        waiting = world.connection.get("/next").await_response()
+        every_answer(world.peer)
+        world.pump()
+        self.assertIn("send it on another", str(self.failureResultOf(waiting, gun.StreamRefused).value))
+        self.assert_nothing_left(world)
+
     def test_cancelled_while_draining(self) -> None:
         """The last stream may end in any way."""
         for how in ("cancel", "reset", "error"):
@@ -302,6 +334,18 @@ class ErrorTests(Http2Case):
         world.advance(2)
         self.assertEqual(len(world.peers), 2)
         self.end(world)
+
+    def test_server_does_not_wait(self) -> None:
+        """A server that says why and closes at once is not thought to have closed for no reason."""
+        world = self.up()
+        response = world.connection.get("/").await_response()
+        world.pump()
+        world.peer.goaway(code=ErrorCode.ENHANCE_YOUR_CALM)
+        world.peer.close()
+        world.pump()
+        self.assertIsInstance(self.failureResultOf(response, gun.StreamClosed).value.__cause__, gun.GoAway)
+        (down,) = world.owner.of(gun.Down)
+        self.assertEqual((down.reason.code, len(down.killed_streams)), (ErrorCode.ENHANCE_YOUR_CALM, 1))
 
     def test_unknown_code(self) -> None:
         """A code that RFC 9113 does not have is told as it is."""

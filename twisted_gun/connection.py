@@ -26,6 +26,7 @@ from twisted_gun.errors import (
     LimitReached,
     ShuttingDown,
     StreamClosed,
+    StreamRefused,
     TimedOut,
 )
 from twisted_gun.events import Data, Down, Error, Notify, Push, StreamEvent, Up, Upgrade
@@ -162,7 +163,7 @@ class Connection:
     def info(self) -> ConnectionInfo:
         """The state of the connection now."""
         hop, transport = self._factory.hop, None
-        if hop is not None and hop.running:
+        if hop is not None and hop.running and not hop.lost:
             transport = hop.transport
         host = transport.getHost() if transport is not None else None
         return ConnectionInfo(
@@ -479,8 +480,11 @@ class Connection:
         self._hop = None
         self._fail_pings(reason)
         self._end = reason
-        end = reason or StreamClosed("the connection was closed")
-        self._end_streams(end)
+        if reason is None and not self._factory.ending:
+            self._fail_pending(
+                StreamRefused("the connection ended before this request was sent, and is not dialled again: send it on another")
+            )
+        self._end_streams(reason or StreamClosed("the connection was closed"))
         up_waiters, self._up_waiters = self._up_waiters, []
         end_waiters, self._end_waiters = self._end_waiters, []
         if reason is not None and reason is not self._violation:  # which has been told

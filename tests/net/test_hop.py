@@ -45,6 +45,7 @@ class _Core:
     name = "http"
     accepting = True
     closing_timeout: float | None = 15.0
+    last_words: gun.GunError | None = None
 
     def __init__(self) -> None:
         self.on_start: Steps = []

@@ -98,6 +98,16 @@ class GoAwayTests(Http2Case):
         talk = self.talk()
         self.assertEqual(told(talk.receive(talk.peer.goaway(0, 11))), [("close", "GoAway(11, 0)")])
 
+    def test_never_finishes(self) -> None:
+        """What was accepted has closing_timeout to finish, counted from the first GOAWAY."""
+        talk = self.asked(closing_timeout=2.0)
+        talk.receive(talk.peer.goaway(LARGEST))
+        talk.now = 1.0
+        talk.receive(talk.peer.goaway(3))
+        self.assertEqual(talk.at(1.9), [])
+        lost = [("failed", A, "StreamClosed"), ("failed", B, "StreamClosed"), ("close", "TimedOut(closing, 2.0)")]
+        self.assertEqual((told(talk.at(2.0)), talk.core.renewable), (lost, True))
+
     def test_lost_after_it(self) -> None:
         """What was to finish and did not was killed; the server still went as a matter of course."""
         talk = self.asked()
@@ -148,11 +158,11 @@ class GoAwayTests(Http2Case):
 
     def test_pings(self) -> None:
         """Meanwhile the connection lives: it answers, and it counts."""
-        talk = self.asked(keepalive=10.0, keepalive_tolerance=1)
+        talk = self.asked(keepalive=5.0, keepalive_tolerance=1)
         talk.receive(talk.peer.goaway(1), talk.peer.ping())
         self.assertEqual(talk.newly_sent()[-1], ("PING ACK", b"12345678"))
-        talk.at(10.0)
-        self.assertEqual(told(talk.at(20.0)), [("failed", A, "StreamClosed"), ("close", "TimedOut(keepalive, 10.0)")])
+        talk.at(5.0)
+        self.assertEqual(told(talk.at(10.0)), [("failed", A, "StreamClosed"), ("close", "TimedOut(keepalive, 5.0)")])
 
 
 class ShutdownTests(Http2Case):

@@ -267,6 +267,16 @@ class StreamWindowTests(Http2Case):
         talk.receive(talk.peer.data(1, b"x"))
         self.assertEqual((talk.newly_sent(), talk.peer.room[1]), ([("WINDOW_UPDATE", 1, 1)], 300))
 
+    def test_nothing_but_padding(self) -> None:
+        """Frames of padding alone use the window up, which is opened for them too."""
+        talk = self.talk(initial_stream_window_size=1000, stream_window_margin_size=0)
+        talk.ask(A)
+        talk.receive(talk.peer.respond(1))
+        talk.newly_sent()
+        for _ in range(50):
+            talk.receive(talk.peer.data(1, b"", padding=99))
+        self.assertEqual(talk.newly_sent(), [("WINDOW_UPDATE", 1, 300)] * 16)
+
     def test_padding_counts(self) -> None:
         """RFC 9113 section 6.1: "The entire DATA frame payload is included in flow control", padding and its length too."""
         talk = self.begun(stream_window_update_threshold=0)
@@ -329,6 +339,15 @@ class StreamWindowTests(Http2Case):
         steps = talk.receive(talk.peer.data(1, b"x" * 600), talk.peer.data(1, b"x" * 400), talk.peer.data(1, b"x"))
         self.assertEqual(told(steps)[-1], ("failed", A, "ProtocolViolation"))
         self.assertEqual(talk.newly_sent(), [("RST_STREAM", 1, "FLOW_CONTROL_ERROR")])
+        self.assertEqual(told(talk.receive(talk.peer.respond(3, fin=True))), [("response", B, 200, (), True)])
+
+    def test_exceeded_by_far(self) -> None:
+        """Nor does what is behind it on its way harm the others."""
+        talk = self.talk(initial_stream_window_size=1000, stream_window_margin_size=0, flow=1)
+        talk.ask(A)
+        talk.ask(B)
+        talk.receive(talk.peer.respond(1), *(talk.peer.data(1, b"x" * 600) for _ in range(3)))
+        self.assertEqual(talk.outline[-1][:2], ("failed", A))
         self.assertEqual(told(talk.receive(talk.peer.respond(3, fin=True))), [("response", B, 200, (), True)])
 
     def test_exceeded_by_padding(self) -> None:

@@ -135,7 +135,8 @@ class Hop(Protocol):
         self._queued = 0  # bytes that were written in the midst of this turn
         self._holding = False  # whether those who send are paused because of that
         self.running = False  # between the start of the core and the end of the connection
-        self._closing = self._lost = self._producing = False
+        self.lost = False  # whether the transport is gone, of which those above may not have been told yet
+        self._closing = self._producing = False
 
     # From the transport.
 
@@ -171,10 +172,11 @@ class Hop(Protocol):
             self.perform(self.core.receive_data(data, self._now()))
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self._lost = True
+        self.lost = True
         error, clean = why_lost(reason)
         if self.running:
             self._queue.extend(self.core.connection_lost(self._reason or error, clean))
+            error = self.core.last_words or error
         # In good order only if that was our own intention: a peer that closes while nothing is under way is "closed" too.
         end = self._reason if self._closing else error
         self._queue.append(_Lost(end))
@@ -217,7 +219,7 @@ class Hop(Protocol):
         self.running = False
         self._queue.clear()
         self._out.clear()
-        if not self._lost:  # an orderly close may be under way: it is not waited for
+        if not self.lost:  # an orderly close may be under way: it is not waited for
             self._stop_producing()
             self._give_up(ShuttingDown("the connection was closed"))
 
@@ -230,11 +232,11 @@ class Hop(Protocol):
         self._above.accepting(self)
 
     def _pause(self, step: Pause) -> None:
-        if not self._closing and not self._lost:
+        if not self._closing and not self.lost:
             self.transport.pauseProducing()  # type: ignore[union-attr]
 
     def _resume(self, step: Resume) -> None:
-        if not self._closing and not self._lost:
+        if not self._closing and not self.lost:
             self.transport.resumeProducing()  # type: ignore[union-attr]
 
     def _pause_upload(self, step: PauseUpload) -> None:
@@ -259,7 +261,7 @@ class Hop(Protocol):
         self._above.tunnel_closed(step.stream)
 
     def _close(self, step: Close) -> None:
-        if self._closing or self._lost:
+        if self._closing or self.lost:
             return
         self._closing = True
         self.running = False
@@ -295,7 +297,7 @@ class Hop(Protocol):
 
     def _flush(self) -> None:
         out, self._out = self._out, []
-        if out and not self._lost:
+        if out and not self.lost:
             data = out[0] if len(out) == 1 else b"".join(out)
             self._written += len(data)
             self._write(data)
@@ -357,7 +359,7 @@ class Hop(Protocol):
 
     def _abort(self) -> None:
         # A transport that is lost already may not like to be aborted; TLS raises AttributeError.
-        if not self._lost:
+        if not self.lost:
             self.transport.abortConnection()  # type: ignore[union-attr]
 
     # The transport's back-pressure: the hop is its one producer, and tells all who send.

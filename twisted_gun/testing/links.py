@@ -255,6 +255,8 @@ class MemoryTransport(tcp.Connection):
         return True
 
     def getHost(self) -> IPv4Address:
+        if self.disconnected:  # as that of TCP, whose socket is gone then
+            raise AttributeError("a connection that is lost has no address")
         return self._host
 
     def getPeer(self) -> IPv4Address:

@@ -66,6 +66,10 @@ class Core(Protocol):
     def renewable(self) -> bool:
         """Whether the connection ends as a matter of course: to dial again is what the peer expects, and costs no retry."""
 
+    @property
+    def last_words(self) -> GunError | None:
+        """Why the peer said it ends the connection, if it did; where that is a matter of course, None."""
+
     def start(self, now: float) -> Steps:
         """The connection is there."""
 

@@ -54,6 +54,7 @@ class Http1:
     #: "Connection: close" may be a server's way of renewing a connection as well as of refusing it: so it costs a retry.
     renewable = False
     served = False
+    last_words = None
 
     def __init__(self, options: HttpOptions) -> None:
         self.closing_timeout = options.closing_timeout

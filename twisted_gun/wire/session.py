@@ -69,6 +69,10 @@ class Session(Streams):
     def renewable(self) -> bool:
         return self._next_id > LARGEST if self._away is None else self._away.code == ErrorCode.NO_ERROR
 
+    @property
+    def last_words(self) -> GunError | None:
+        return None if self.renewable else self._away
+
     def losses(self) -> Losses:
         return Losses(tuple(self._killed), tuple(self._unprocessed))
 
@@ -102,8 +106,7 @@ class Session(Streams):
 
     def connection_lost(self, reason: GunError, clean: bool) -> Steps:
         if not self._closed:
-            self._end_all(reason)
-            self._over()
+            self._end_all(self.last_words or reason)
         return self._done()
 
     def time_passed(self, now: float) -> Steps:
@@ -199,6 +202,8 @@ class Session(Streams):
         self._glitch()
         text = "The connection is going away."
         self._away = GoAway(f"{text} ({code_name(code)})", code, last)
+        if "closing" not in self._deadlines:
+            self._set("closing", self._options.closing_timeout)
         for stream in [stream for stream in self._streams.values() if stream.id > last and stream.id % 2]:
             error = GoAway(f"{text} ({code_name(code)}) It was not processed: send it again", code, last)
             self._unprocessed.append(stream.key)
@@ -217,8 +222,7 @@ class Session(Streams):
     def _finish_if_idle(self) -> None:
         if not self._accepting and not self._by_key and not self._closed:
             self._over()
-            reason = None if self._shut or self.renewable else self._away
-            self._close = Close(reason, abort=False)
+            self._close = Close(None if self._shut else self.last_words, abort=False)
 
     def _fail(self, code: ErrorCode, reason: GunError, abort: bool = False) -> None:
         """RFC 9113 section 5.4.1: GOAWAY with `code`, then close; `reason` is what the owner is told."""

@@ -368,8 +368,9 @@ class Streams:
                 self._end(stream, ())
         elif fin:
             self._end(stream, (), data)
-        elif data:
-            self._tell_data(stream, data, False)
+        else:
+            if data:
+                self._tell_data(stream, data, False)
             if stream.receive_window <= self._stream_renewed_at and not stream.withheld:
                 stream.receive_window += self._renew(stream.id, self._stream_rule.increment(stream.receive_window))
 
@@ -537,7 +538,8 @@ class Streams:
     def _reset(self, stream: StreamState, code: ErrorCode, error: GunError | None = None) -> None:
         """End `stream` from our side; its owner is told of an `error`."""
         self._send_reset(stream.id, code)
-        self._expect_late(max(stream.receive_window, 0))
+        # One that did not mind its window does not mind it in what is on its way either.
+        self._expect_late(stream.receive_window if stream.receive_window >= 0 else self._stream_rule.size)
         self._drop(stream, error)
 
     def _expect_late(self, size: int) -> None:
