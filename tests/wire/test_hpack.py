@@ -13,7 +13,7 @@ import tracemalloc
 from pathlib import Path
 
 import hpack
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -24,7 +24,7 @@ from twisted_gun.wire.hpack import CompressionError, Decoder, Encoder
 VECTORS = Path(__file__).resolve().parents[2].parent / "shared" / "vectors"
 STORIES = VECTORS / "hpack_6enc.json.xz"
 
-SETTINGS = settings(max_examples=200, deadline=None, database=None)
+SETTINGS = settings(max_examples=200, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
 
 #: RFC 7541 section C.5 and C.6 have a table of 256 bytes: said by a size update where the RFC takes it as agreed.
 SIZE_256 = bytes.fromhex("3fe101")

@@ -345,7 +345,7 @@ class OwnMemoryTests(SynchronousTestCase):
         self.assertLess(sizes[1], 300_000)
 
     def test_nothing_beside_the_core(self) -> None:
-        """Nor does what is remembered beside a core grow."""
+        """Nor does what is remembered beside a core grow, once it is full."""
         core = _begun(Http2)
         traffic = _traffic(core)
         while next(traffic) < 15_000:
@@ -353,12 +353,12 @@ class OwnMemoryTests(SynchronousTestCase):
         tracemalloc.start()
         self.addCleanup(tracemalloc.stop)
         used = []
-        for wanted in (20_000, 25_000, 30_000):
+        for wanted in (30_000, 35_000):
             while next(traffic) < wanted:
                 pass
             gc.collect()
             used.append(tracemalloc.get_traced_memory()[0])
-        self.assertLess(used[2] - used[1], 100_000, used)
+        self.assertLess(used[1] - used[0], 100_000, used)
 
 
 _GET = Request(method=b"GET", target=b"/", authority=b"example.org", headers=(), body=b"")

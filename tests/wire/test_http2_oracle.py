@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
 from twisted.trial.unittest import SynchronousTestCase
@@ -25,7 +25,14 @@ from .conversation import Key, told
 from .http2_conversation import Http2Conversation, named
 from .http2_peer import REQUEST, Peer
 
-SETTINGS = settings(max_examples=200, stateful_step_count=60, deadline=None, database=None, derandomize=True)
+SETTINGS = settings(
+    max_examples=200,
+    stateful_step_count=60,
+    deadline=None,
+    database=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow],  # on a machine that is busy
+)
 
 METHODS = st.sampled_from([b"GET", b"HEAD", b"POST"])
 FIELDS = st.lists(

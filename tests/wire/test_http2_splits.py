@@ -23,7 +23,11 @@ from .http2_peer import Frame, Peer
 
 # The same tests are run for both cores, one after the other: that is sound, for nothing is kept between them.
 SETTINGS = settings(
-    max_examples=300, deadline=None, database=None, derandomize=True, suppress_health_check=[HealthCheck.differing_executors]
+    max_examples=300,
+    deadline=None,
+    database=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.differing_executors, HealthCheck.too_slow],
 )
 
 #: Small limits, so that they are met too.
