@@ -47,6 +47,7 @@ HTTP2: dict[str, tuple[list[Any], list[Any]]] = {
             "keepalive",
             "preface_timeout",
             "response_timeout",
+            "send_timeout",
             "settings_timeout",
         ),
         ([0.001, 1, 30.0, None], [*SECONDS_BAD, 0]),

@@ -284,8 +284,8 @@ class Connection:
         stream._queued = []
         stream._block(PENDING, True)
         self._pending.append((stream, request))
-        up = hop is not None and hop.running
-        most = self._http2.max_waiting if up and self._http2.max_waiting is not None else self._options.max_waiting
+        full = hop is not None and hop.running and hop.core.full
+        most = self._http2.max_waiting if full and self._http2.max_waiting is not None else self._options.max_waiting
         if len(self._pending) > most:
             self._pending.pop()
             # Told in a turn of its own: the caller does not hold the stream yet, and one that asks again at once would recurse.
@@ -314,7 +314,7 @@ class Connection:
             hop.perform(hop.core.data(stream, data, fin, self._deadlines.now()))
 
     def _update_flow(self, stream: Stream, increment: int) -> None:
-        if any(waiting is stream for waiting, _ in self._pending):
+        if stream._queued is not None:  # its request was not sent yet
             stream._granted += increment
             return
         hop = self._hop
@@ -322,8 +322,9 @@ class Connection:
             hop.perform(hop.core.update_flow(stream, increment, self._deadlines.now()))
 
     def _cancel(self, stream: Stream, drain: bool = False) -> None:
+        if stream._queued is not None:
+            self._pending = deque(entry for entry in self._pending if entry[0] is not stream)
         self._over(stream)
-        self._pending = deque(entry for entry in self._pending if entry[0] is not stream)
         hop = self._hop
         if hop is not None:
             hop.perform(hop.core.cancel(stream, self._deadlines.now(), drain))

@@ -26,7 +26,7 @@ SECRET_HEADERS = frozenset({b"authorization", b"proxy-authorization", b"cookie",
 
 def shown_headers(headers: Headers) -> list[tuple[bytes, bytes]]:
     """`headers` as they may be shown and logged: without credentials."""
-    return [(name, b"[secret]" if name in SECRET_HEADERS else value) for name, value in headers]
+    return [(name, b"[secret]" if name.lower() in SECRET_HEADERS else value) for name, value in headers]
 
 
 class _Shown:

@@ -118,8 +118,8 @@ class Http2Options:
     connection is given up. `max_waiting` is how many requests may wait while the peer's limit of concurrent streams is reached;
     with None they fail at once. `notify_settings_changed` tells the owner of each SETTINGS frame. `preface_timeout` is for the
     server's first frame, `settings_timeout` for the acknowledgment of ours, `header_timeout` for a header block that has begun.
-    `response_timeout` is from the end of a request to its response, `idle_timeout` between two pieces of its content: such a stream is
-    reset, and the others live on.
+    `send_timeout` is how long the server may leave the window closed that a request's content waits for, `response_timeout` from the end
+    of a request to its response, `idle_timeout` between two pieces of that: such a stream is reset, and the others live on.
 
     The windows: `initial_connection_window_size` and `initial_stream_window_size` are what the peer may send before it waits, the
     bound of what an unread stream keeps in memory; a window is renewed to its size and margin when half of it is used, or no more
@@ -164,6 +164,7 @@ class Http2Options:
     notify_settings_changed: bool = False
     preface_timeout: float | None = 5.0
     response_timeout: float | None = None
+    send_timeout: float | None = 15.0
     settings_timeout: float | None = 5.0
     stream_window_data_threshold: int = 16_384
     stream_window_margin_size: int = 65_535
@@ -173,10 +174,14 @@ class Http2Options:
         _check_seconds(self, *(field.name for field in fields(self) if field.name.endswith("_timeout")), "keepalive", zero=False)
         _check_counts(self, "flow", "max_waiting", optional=True)
         _check_counts(self, "keepalive_tolerance", least=0, optional=True)
-        _check_counts(self, "max_continuations", "max_decode_table_size", "max_encode_table_size", least=0)
-        _check_counts(self, "max_fragmented_header_block_size", "max_glitches", "max_header_count", "max_header_list_size")
+        _check_counts(self, "max_continuations", "max_encode_table_size", least=0)
+        _check_counts(self, "max_fragmented_header_block_size", "max_glitches", "max_header_count")
         _check_counts(self, "max_informational", "max_streams")
-        _check_counts(self, "max_concurrent_streams", "stream_window_data_threshold", least=0)
+        _check_counts(self, "stream_window_data_threshold", least=0)
+        for name, least in (("max_concurrent_streams", 0), ("max_decode_table_size", 0), ("max_header_list_size", 1)):
+            value = getattr(self, name)
+            allowed = type(value) is int and least <= value < 2**32
+            _check(self, name, allowed, f"a whole number from {least} to 4294967295 (RFC 9113 section 6.5.1)")
         _check(self, "glitches_per_second", _is_number(self.glitches_per_second) and self.glitches_per_second >= 0, "a number >= 0")
         _check(self, "core", self.core in ("own", "h2"), "'own' or 'h2'")
         _check_bools(self, "enable_connect_protocol", "enable_push", "notify_settings_changed")

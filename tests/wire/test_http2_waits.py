@@ -56,7 +56,7 @@ class ResponseTests(Http2Case):
 
     def test_queued_upload(self) -> None:
         """Content that waits for a window is part of the request."""
-        talk = self.talk(response_timeout=3.0, settings={"initial_window_size": 1})
+        talk = self.talk(response_timeout=3.0, send_timeout=None, settings={"initial_window_size": 1})
         talk.ask(A, b"POST", body=b"xy")
         self.assertIsNone(talk.core.deadline())
         talk.now = 10.0
@@ -75,6 +75,62 @@ class ResponseTests(Http2Case):
             talk.ask(A)
             end(talk)
             self.assertIsNone(talk.core.deadline())
+
+
+class SendTests(Http2Case):
+    """While the content of a request waits for a window."""
+
+    WRITE = ("failed", A, "TimedOut(write, 3.0)")
+
+    def talk_timed(self, window: int = 1) -> Http2Conversation:
+        """A conversation in which a window may stay closed for three seconds; each stream's is `window`."""
+        return self.talk(send_timeout=3.0, settings={"initial_window_size": window})
+
+    def test_closed(self) -> None:
+        """A stream whose window stays closed is reset; each piece that goes out is a sign of life."""
+        talk = self.talk_timed()
+        talk.ask(A, b"POST", body=b"xyz")
+        self.assertEqual(talk.core.deadline(), 3.0)
+        talk.now = 2.0
+        talk.receive(talk.peer.window(1, 1))
+        self.assertEqual((talk.at(4.9), told(talk.at(5.0))), ([], [self.WRITE]))
+        self.assertEqual(talk.sent[-1], ("RST_STREAM", 1, "CANCEL"))
+        talk.ask(B)
+        self.assertEqual(told(talk.receive(talk.peer.respond(3, fin=True)))[0][:2], ("response", B))
+
+    def test_sent(self) -> None:
+        """What was sent waits for nothing; nor does a request that gives no content for now."""
+        talk = self.talk_timed()
+        talk.ask(A, b"POST", body=None)
+        talk.send(A, b"xy")
+        talk.receive(talk.peer.window(1, 1))
+        self.assertIsNone(talk.core.deadline())
+
+    def test_kept_waiting_by_others(self) -> None:
+        """The connection's window opens, if only for others: that is no stream's end. When it stays closed, it is."""
+        talk = self.talk_timed(10**6)
+        talk.ask(A, b"POST", body=b"x" * 200_000)
+        talk.ask(B, b"POST", body=b"y")
+        talk.now = 2.0
+        talk.receive(talk.peer.window(0, 10))  # for the first one only
+        self.assertEqual((talk.at(3.0), talk.core.deadline()), ([], 5.0))
+        self.assertEqual(told(talk.at(5.0)), [self.WRITE])
+        self.assertEqual(told(talk.at(6.0)), [("failed", B, "TimedOut(write, 3.0)")])
+
+    def test_held_by_the_transport(self) -> None:
+        """While the transport takes no more, that is for it to find out."""
+        talk = self.talk_timed(100)
+        talk.hold_sending()
+        talk.ask(A, b"POST", body=b"x")
+        self.assertEqual((talk.at(3.0), talk.core.deadline()), ([], 6.0))
+        talk.hold_sending(False)
+        self.assertIsNone(talk.core.deadline())
+
+    def test_no_limit(self) -> None:
+        """With None a window may stay closed for ever."""
+        talk = self.talk(send_timeout=None, settings={"initial_window_size": 1})
+        talk.ask(A, b"POST", body=b"xyz")
+        self.assertIsNone(talk.core.deadline())
 
 
 class IdleTests(Http2Case):

@@ -56,8 +56,9 @@ class GunClientFactory(ReconnectingClientFactory):
     Dials, and dials again.
 
     `maxRetries`, `delay`, `initialDelay`, `factor`, `jitter` and `maxDelay` mean what Twisted says; Gun's `retry` and `retry_timeout` set
-    them. The first retry is made at once, unless ten were within the last ten seconds, and all counts begin anew when the connection
-    was up. A `retry_fun` decides instead, before the first retry too.
+    them. The first retry is made at once, unless ten were within the last ten seconds after connections that answered nothing, and all
+    counts begin anew when the connection was up. Where the server only wants the connection renewed, dialling again is no retry.
+    A `retry_fun` decides instead, before the first retry too.
     """
 
     noisy = False
@@ -188,13 +189,13 @@ class GunClientFactory(ReconnectingClientFactory):
         standing = self.delay
         renewed, self._renewed = self._renewed, False
         chosen = None
-        if renewed and self._may_retry_at_once():
+        if renewed and self._take_immediate_retry():
             self.delay = 0.0
             self.retries -= 1  # it is none
         else:
             if self._options.retry_fun is not None and left is not None:
                 chosen = self._ask(left)
-            if chosen is None and self.retries == 0 and self._may_retry_at_once():
+            if chosen is None and self.retries == 0 and self._take_immediate_retry():
                 self.delay = 0.0
         if chosen is not None and self.maxRetries is not None:
             self.retries, self.delay = self.maxRetries - chosen[0] - 1, chosen[1]
@@ -212,8 +213,8 @@ class GunClientFactory(ReconnectingClientFactory):
             self.factor, self.maxDelay = factor, most
         self.delay = min(self.delay * factor, most)
 
-    def _may_retry_at_once(self) -> bool:
-        """A connection that served us is no sign of a server that refuses us."""
+    def _take_immediate_retry(self) -> bool:
+        """Whether ten were not yet within ten seconds; one after a connection that served us is not counted."""
         if self._served:
             self._served = False
             return True

@@ -121,7 +121,7 @@ class Http2Peer(Peer):
         self._promised = 0
         self._window, self._stream_window = DEFAULT_WINDOW, DEFAULT_WINDOW  # of what we send
         self._own_window, self._own_stream_window = DEFAULT_WINDOW, DEFAULT_WINDOW  # of what we receive
-        self._frame_size = DEFAULT_FRAME_SIZE
+        self._frame_size = self._own_frame_size = DEFAULT_FRAME_SIZE
         self._expected: Http2Request | None = None
         self._examined: set[int] = set()
 
@@ -302,7 +302,7 @@ class Http2Peer(Peer):
         del buffer[:at]
 
     def _take_frame(self, kind: int, flags: int, stream_id: int, payload: bytes) -> None:
-        assert len(payload) <= DEFAULT_FRAME_SIZE, f"a frame of {len(payload)} bytes"
+        assert len(payload) <= self._own_frame_size, f"a frame of {len(payload)} bytes"
         assert self.frames or kind == FrameType.SETTINGS, "the preface goes on with SETTINGS"
         assert self._block is None or kind == FrameType.CONTINUATION, "a field block was interrupted"
         self.frames.append((kind, flags, stream_id, payload))
@@ -375,11 +375,13 @@ class Http2Peer(Peer):
             for stream in list(self._streams.values()):
                 stream.window += change
                 self._send_waiting(stream)
+        self._frame_size = values.get("max_frame_size", self._frame_size)
         if self.acknowledge:
             self.send(frames.settings_ack())
 
     def _acknowledged(self, values: Mapping[str, int]) -> None:
         """RFC 9113 section 6.9.2: a new initial window is for open streams too."""
+        self._own_frame_size = values.get("max_frame_size", self._own_frame_size)
         if "initial_window_size" in values:
             change, self._own_stream_window = values["initial_window_size"] - self._own_stream_window, values["initial_window_size"]
             for stream in self._streams.values():

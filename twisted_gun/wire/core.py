@@ -70,6 +70,10 @@ class Core(Protocol):
     def last_words(self) -> GunError | None:
         """Why the peer said it ends the connection, if it did; where that is a matter of course, None."""
 
+    @property
+    def full(self) -> bool:
+        """Whether the peer allows no more requests at a time than there are."""
+
     def start(self, now: float) -> Steps:
         """The connection is there."""
 

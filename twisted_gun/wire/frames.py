@@ -11,7 +11,10 @@ from collections.abc import Iterable, Iterator
 from enum import IntEnum
 from typing import Final
 
+from twisted_gun.errors import GunError, ProtocolViolation
+
 __all__ = [
+    "ConnectionFault",
     "ErrorCode",
     "FrameType",
     "PREFACE",
@@ -84,6 +87,15 @@ class ErrorCode(IntEnum):
     HTTP_1_1_REQUIRED = 13
 
 
+class ConnectionFault(Exception):
+    """RFC 9113 section 5.4.1: the connection cannot go on; `code` goes into GOAWAY, `reason` is what the owner is told."""
+
+    def __init__(self, code: ErrorCode, reason: GunError | str) -> None:
+        super().__init__(str(reason))
+        self.code = code
+        self.reason = ProtocolViolation(reason) if isinstance(reason, str) else reason
+
+
 class Setting(IntEnum):
     """RFC 9113 section 6.5.2, and RFC 8441 section 3."""
 
@@ -110,7 +122,7 @@ def header_frames(stream_id: int, block: bytes, fin: bool, size: int) -> bytes:
     """A field block as HEADERS and, where it is longer than `size`, the CONTINUATION frames that RFC 9113 section 6.10 asks for."""
     flags = END_STREAM if fin else 0
     if len(block) <= size:
-        return HEADER.pack(len(block) << 8 | 1, flags | END_HEADERS, stream_id) + block
+        return HEADER.pack(len(block) << 8 | FrameType.HEADERS, flags | END_HEADERS, stream_id) + block
     pieces = [block[at : at + size] for at in range(0, len(block), size)]
     frames = [frame(FrameType.HEADERS, flags, stream_id, pieces[0])]
     frames += [frame(FrameType.CONTINUATION, 0, stream_id, piece) for piece in pieces[1:-1]]

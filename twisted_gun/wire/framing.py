@@ -1,7 +1,7 @@
 """
 Reading HTTP/2's frames (RFC 9113 sections 4 and 6): what both cores do with bytes before they ask what a frame means.
 
-A frame's header is looked at as soon as its nine bytes are there; its payload is copied once, when all of it is. What can be said of
+A frame's header is looked at as soon as its nine bytes are there; its payload is sliced out once it is all there. What can be said of
 a frame by itself is checked here: lengths, padding, identifiers, and how many frames a field block may take. Field blocks are decoded
 by the cores, and the windows of what is sent are theirs as well.
 """
@@ -15,18 +15,25 @@ from twisted_gun.errors import LimitReached, ProtocolViolation
 from twisted_gun.events import Headers
 from twisted_gun.options import Http2Options
 from twisted_gun.wire import frames
-from twisted_gun.wire.frames import DEFAULT_FRAME_SIZE, DEFAULT_WINDOW, HEADER, LARGEST, UINT32, ErrorCode, FrameType, Setting
+from twisted_gun.wire.frames import (
+    DEFAULT_FRAME_SIZE,
+    DEFAULT_WINDOW,
+    HEADER,
+    LARGEST,
+    UINT32,
+    ConnectionFault,
+    ErrorCode,
+    FrameType,
+    Setting,
+)
 from twisted_gun.wire.session import Session
 from twisted_gun.wire.states import State, StreamState
-from twisted_gun.wire.streams import ConnectionFault
 
-__all__ = ["BYTES_OF_UPDATE", "UPDATES_OF_REQUEST", "FrameReader", "own_settings"]
-
-#: How many WINDOW_UPDATE frames a request may be answered with, and how many bytes of content for each more.
-UPDATES_OF_REQUEST = 4
-BYTES_OF_UPDATE = 1024
+__all__ = ["FrameReader", "own_settings"]
 
 _HEADER_SIZE = HEADER.size
+#: The types of frames that begin a field block, as they are in a frame's header.
+_WITH_FIELDS = (bytes([FrameType.HEADERS]), bytes([FrameType.PUSH_PROMISE]))
 
 #: What a server may say. RFC 9113 section 6.5.2 of the first: "A server MUST NOT explicitly set this value to 1".
 _ALLOWED: Mapping[int, range] = {
@@ -48,7 +55,6 @@ class FrameReader(Session):
         self._needed = 0  # bytes until it is whole, or its header is
         self._block: _Block | None = None  # the field block that CONTINUATION frames go on with
         self._most_frame = options.max_frame_size_received
-        self._updates = 0  # WINDOW_UPDATE frames that may come for what we have sent
 
     # What the core does.
 
@@ -60,11 +66,11 @@ class FrameReader(Session):
         """The peer's decoder has a table of `size` bytes."""
         raise NotImplementedError
 
-    def _open_connection(self, increment: int) -> None:
+    def _open_connection_window(self, increment: int) -> None:
         """The peer lets us send `increment` more bytes, one at least."""
         raise NotImplementedError
 
-    def _open_stream(self, stream: StreamState, increment: int) -> None:
+    def _open_stream_window(self, stream: StreamState, increment: int) -> None:
         """The same for one stream; its window stays within what RFC 9113 allows."""
         raise NotImplementedError
 
@@ -127,7 +133,7 @@ class FrameReader(Session):
     def _watch_headers(self, another: bool) -> None:
         """A field block that does not come to its end holds up all others; `another` has begun than the one that was awaited."""
         limit = self._options.header_timeout
-        if self._block is not None or self._rest[3:4] in (b"\x01", b"\x05"):
+        if self._block is not None or self._rest[3:4] in _WITH_FIELDS:
             if limit is not None and (another or "headers" not in self._deadlines):
                 self._deadlines["headers"] = self._now + limit
         elif self._deadlines:
@@ -152,7 +158,7 @@ class FrameReader(Session):
         if flags & frames.END_HEADERS and len(block) <= self._options.max_fragmented_header_block_size:
             self._headers_read(stream_id, block, flags & frames.END_STREAM != 0)
         else:
-            self._begin_block(_Block(stream_id, 0, flags & frames.END_STREAM != 0), flags, block)
+            self._add_to_block(_Block(stream_id, 0, flags & frames.END_STREAM != 0), flags, block)
 
     def _read_priority(self, flags: int, stream_id: int, data: bytes, at: int, end: int) -> None:
         """RFC 9113 section 5.3.2: deprecated; it is checked and not obeyed."""
@@ -196,7 +202,7 @@ class FrameReader(Session):
         promised_id = UINT32.unpack_from(data, at)[0] & LARGEST
         if promised_id % 2 or promised_id <= self._last_promised:
             raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, f"a promise of stream {promised_id} (RFC 9113 section 5.1.1)")
-        self._begin_block(_Block(stream_id, promised_id, False), flags, data[at + 4 : end])
+        self._add_to_block(_Block(stream_id, promised_id, False), flags, data[at + 4 : end])
 
     def _read_ping(self, flags: int, stream_id: int, data: bytes, at: int, end: int) -> None:
         _check_has_no_stream("PING", stream_id)
@@ -223,7 +229,8 @@ class FrameReader(Session):
         if stream_id:
             self._read_update_of_stream(stream_id, increment)
         elif increment:
-            self._open_connection(increment)
+            self._opened_at = self._now
+            self._open_connection_window(increment)
         else:
             raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "WINDOW_UPDATE by nothing (RFC 9113 section 6.9)")
 
@@ -243,7 +250,7 @@ class FrameReader(Session):
             error = ProtocolViolation("a window above 2^31-1 (RFC 9113 section 6.9.1)")
             self._give_up(stream, error, ErrorCode.FLOW_CONTROL_ERROR)
         else:
-            self._open_stream(stream, increment)
+            self._open_stream_window(stream, increment)
 
     def _read_continuation(self, flags: int, stream_id: int, data: bytes, at: int, end: int) -> None:
         block = self._block
@@ -253,11 +260,11 @@ class FrameReader(Session):
         if block.continuations > self._options.max_continuations:
             reason = LimitReached("max_continuations", self._options.max_continuations)
             raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, reason)
-        self._begin_block(block, flags, data[at:end])
+        self._add_to_block(block, flags, data[at:end])
 
     # Field blocks.
 
-    def _begin_block(self, block: _Block, flags: int, piece: bytes) -> None:
+    def _add_to_block(self, block: _Block, flags: int, piece: bytes) -> None:
         """The first or a further `piece` of a block, which may be the last."""
         block.data += piece
         most = self._options.max_fragmented_header_block_size

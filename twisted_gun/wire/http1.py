@@ -55,6 +55,7 @@ class Http1:
     renewable = False
     served = False
     last_words = None
+    full = False
 
     def __init__(self, options: HttpOptions) -> None:
         self.closing_timeout = options.closing_timeout

@@ -1,8 +1,8 @@
 """
 HTTP/2 (RFC 9113), our own core: field blocks, the windows of what is sent, and the frames that go out.
 
-How frames are read is in `wire/framing.py`, what they mean in `wire/session.py` and `wire/streams.py`; field blocks are packed and
-unpacked by `wire/hpack.py`.
+How frames are read is in `wire/framing.py`, what they mean in `wire/session.py` and `wire/streams.py`; field blocks are encoded and
+decoded by `wire/hpack.py`.
 """
 
 from __future__ import annotations
@@ -14,11 +14,10 @@ from twisted_gun.events import Headers
 from twisted_gun.options import Http2Options
 from twisted_gun.wire import frames
 from twisted_gun.wire.fields import RequestFields
-from twisted_gun.wire.frames import DEFAULT_FRAME_SIZE, DEFAULT_WINDOW, HEADER, LARGEST, ErrorCode, Setting
-from twisted_gun.wire.framing import BYTES_OF_UPDATE, UPDATES_OF_REQUEST, FrameReader
+from twisted_gun.wire.frames import DEFAULT_FRAME_SIZE, DEFAULT_WINDOW, HEADER, LARGEST, ConnectionFault, ErrorCode, Setting
+from twisted_gun.wire.framing import FrameReader
 from twisted_gun.wire.hpack import CompressionError, Decoder, Encoder
 from twisted_gun.wire.states import StreamState
-from twisted_gun.wire.streams import ConnectionFault
 
 __all__ = ["Http2"]
 
@@ -47,15 +46,15 @@ class Http2(FrameReader):
 
     # Windows of what we send.
 
-    def _open_connection(self, increment: int) -> None:
+    def _open_connection_window(self, increment: int) -> None:
         self._send_window += increment
         if self._send_window > LARGEST:
             raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, "a window above 2^31-1 (RFC 9113 section 6.9.1)")
         self._send_queued()
 
-    def _open_stream(self, stream: StreamState, increment: int) -> None:
+    def _open_stream_window(self, stream: StreamState, increment: int) -> None:
         stream.send_window += increment
-        self._send_queued()
+        self._send_own(stream)
 
     def _peer_settings(self, settings: Mapping[int, int]) -> None:
         self._out.append(frames.settings_ack())
@@ -85,7 +84,6 @@ class Http2(FrameReader):
             block = encoder.encode(request.method, self._scheme, request.authority, request.path, request.fields)
             # What changed the encoder's table is encoded in another way the next time.
             self._last = (request if encoder.version == version else None), version, block
-        self._updates += UPDATES_OF_REQUEST
         self._out.append(frames.header_frames(stream.id, block, fin, self._frame_size))
 
     def _sendable(self, stream: StreamState) -> int:
@@ -95,7 +93,6 @@ class Http2(FrameReader):
         size, most, out = len(data), self._frame_size, self._out
         self._send_window -= size
         stream.send_window -= size
-        self._updates += UPDATES_OF_REQUEST + size // BYTES_OF_UPDATE
         flags = frames.END_STREAM if fin else 0
         if size <= most:
             out += HEADER.pack(size << 8, flags, stream.id), data

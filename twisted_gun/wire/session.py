@@ -14,10 +14,10 @@ from twisted_gun.errors import GoAway, GunError, TimedOut
 from twisted_gun.options import Http2Options
 from twisted_gun.wire.core import Losses
 from twisted_gun.wire.ends import closed_by, cut_off
-from twisted_gun.wire.frames import ACK, LARGEST, ErrorCode, FrameType, Setting, code_name
+from twisted_gun.wire.frames import ACK, LARGEST, ConnectionFault, ErrorCode, FrameType, Setting, code_name
 from twisted_gun.wire.states import State
 from twisted_gun.wire.steps import Accepting, Close, PingAnswered, SettingsChanged, Steps, StreamFailed
-from twisted_gun.wire.streams import ConnectionFault, Streams
+from twisted_gun.wire.streams import Streams
 
 __all__ = ["Session"]
 
@@ -41,6 +41,8 @@ class Session(Streams):
         self._pings: dict[bytes, tuple[object, float]] = {}
         self._next_ping = _FIRST_PING
         self._unanswered = 0  # keepalive's pings
+        self._acknowledged = False  # whether the server has acknowledged our settings
+        self._opened_at = 0.0  # when the connection's window was opened last
         self._beginning: bytes | None = b""  # what has come of the server's preface; None once it was seen
 
     # What the core does with frames.
@@ -77,9 +79,13 @@ class Session(Streams):
         return Losses(tuple(self._killed), tuple(self._unprocessed))
 
     def deadline(self) -> float | None:
-        if self._waits is None:
+        if self._waits is None and not self._uploads:
             return min(self._deadlines.values()) if self._deadlines else None
-        return min((*self._deadlines.values(), *self._waits.next()), default=None)
+        due = [*self._deadlines.values(), *(() if self._waits is None else self._waits.next())]
+        limit = self._options.send_timeout
+        if limit is not None and self._uploads:
+            due.append(next(iter(self._uploads.values())) + limit)
+        return min(due, default=None)
 
     # What the hop tells.
 
@@ -124,9 +130,13 @@ class Session(Streams):
         if self._waits is not None:
             for stream, stage, limit in self._waits.expired(now):
                 self._reset(stream, ErrorCode.CANCEL, TimedOut(stage, limit))
+        if self._uploads and self._options.send_timeout is not None:
+            self._give_up_stalled(self._options.send_timeout)
         return self._done()
 
     def ping(self, ping: object, now: float) -> Steps:
+        if self._closed:  # which who asks has not been told of yet
+            return []
         self._now = now
         payload = self._next_ping.to_bytes(8, "big")
         self._next_ping += 1
@@ -181,8 +191,10 @@ class Session(Streams):
             self._steps.append(Accepting())
 
     def _settings_acked(self) -> None:
-        if self._deadlines.pop("settings", None) is None:
+        self._deadlines.pop("settings", None)
+        if self._acknowledged:
             self._glitch()
+        self._acknowledged = True
 
     def _ping_answered(self, payload: bytes) -> None:
         if payload == _KEEPALIVE and self._unanswered:
@@ -204,11 +216,11 @@ class Session(Streams):
         self._away = GoAway(f"{text} ({code_name(code)})", code, last)
         if "closing" not in self._deadlines:
             self._set("closing", self._options.closing_timeout)
+        self._leave()
         for stream in [stream for stream in self._streams.values() if stream.id > last and stream.id % 2]:
             error = GoAway(f"{text} ({code_name(code)}) It was not processed: send it again", code, last)
             self._unprocessed.append(stream.key)
             self._drop(stream, error)
-        self._leave()
 
     # The end.
 
@@ -266,6 +278,17 @@ class Session(Streams):
         self._unanswered += 1
         self._send_ping(_KEEPALIVE)
         self._set("keepalive", options.keepalive)
+
+    def _give_up_stalled(self, limit: float) -> None:
+        """End uploads whose window the server has left closed for `limit` seconds, but not those that others have kept waiting."""
+        now = self._now
+        for stream in [stream for stream, since in self._uploads.items() if since + limit <= now]:
+            if stream.send_window > 0 and (self._sending_held or self._opened_at + limit > now):
+                del self._uploads[stream]
+                self._uploads[stream] = now
+            else:
+                text = f"the server took none of the request's content for send_timeout = {limit} seconds: it left the window closed"
+                self._reset(stream, ErrorCode.CANCEL, TimedOut("write", limit, text))
 
     def _timed_out(self, stage: str) -> None:
         option, code, text = _STAGES[stage]

@@ -45,7 +45,7 @@ class Close:
     Close the connection.
 
     `reason` is None for an orderly end; else it is what the connection's owner is told, and the connection is aborted, unless
-    `abort` says that the peer is to read what was sent last.
+    `abort` is False, so that the peer can read what was sent last.
     """
 
     reason: GunError | None = None

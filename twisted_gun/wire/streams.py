@@ -17,13 +17,13 @@ from twisted_gun.events import Data, Headers, Inform, Push, Response, Trailers
 from twisted_gun.options import Http2Options
 from twisted_gun.wire.core import Request
 from twisted_gun.wire.fields import Promise, RequestFields, ResponseHead, check_trailers, parse_promise, parse_response, request_fields
-from twisted_gun.wire.frames import DEFAULT_FRAME_SIZE, DEFAULT_WINDOW, LARGEST, ErrorCode, code_name
+from twisted_gun.wire.frames import DEFAULT_FRAME_SIZE, DEFAULT_WINDOW, LARGEST, ConnectionFault, ErrorCode, code_name
 from twisted_gun.wire.states import RECEIVED, SENT, State, StreamState
 from twisted_gun.wire.steps import Accepting, Close, PauseUpload, ResumeUpload, Steps, StreamFailed, Write
-from twisted_gun.wire.waits import Waits
+from twisted_gun.wire.waits import waits
 from twisted_gun.wire.windows import Glitches, window_rules
 
-__all__ = ["ConnectionFault", "Streams"]
+__all__ = ["Streams"]
 
 #: How many streams are opened before the server has said how many it wants.
 _BEFORE_SETTINGS: Final = 100
@@ -31,19 +31,13 @@ _BEFORE_SETTINGS: Final = 100
 _REMEMBERED: Final = 1000
 #: How many frames other than DATA may still come for a stream that we have reset: interim responses, the final one and its trailers.
 _LATE_FRAMES: Final = 20
+#: How many WINDOW_UPDATE frames a request, or a piece of its content, may be answered with, and for how many bytes there is one more.
+_UPDATES_OF_REQUEST: Final = 4
+_BYTES_OF_UPDATE: Final = 1024
 #: A queued upload sends this many bytes, then it is another's turn.
 _TURN: Final = 64 * 1024
 #: So much content goes out at a time; the rest of what the windows would let out waits until the transport has taken that.
 _MOST_AT_A_TIME: Final = 1024 * 1024
-
-
-class ConnectionFault(Exception):
-    """RFC 9113 section 5.4.1: the connection cannot go on; `code` goes into GOAWAY, `reason` is what the owner is told."""
-
-    def __init__(self, code: ErrorCode, reason: GunError | str) -> None:
-        super().__init__(str(reason))
-        self.code = code
-        self.reason = ProtocolViolation(reason) if isinstance(reason, str) else reason
 
 
 class Streams:
@@ -62,28 +56,26 @@ class Streams:
         self._by_key: dict[Any, StreamState] = {}  # those, and closed ones of which something is still to be told
         self._next_id = 1
         self._last_promised = 0
-        self._requests = 0  # open streams of ours
-        self._pushes = 0  # and of the server's
+        self._requests = self._pushes = 0  # open streams of ours, and of the server's
         self._most_streams = min(_BEFORE_SETTINGS, options.max_streams)
         self._settled = False  # whether the server's SETTINGS have come
         self._accepting = True
         self._shut = False  # by us
         self._initial_window = DEFAULT_WINDOW  # of a stream we send on
         self._connection_window = DEFAULT_WINDOW  # of what we receive
-        self._uploads: dict[StreamState, None] = {}  # those with queued content, the next to be served first
+        self._uploads: dict[StreamState, float] = {}  # those with queued content, and when they last sent any; the next to be served first
         self._sending_held = False  # by the transport
         self._budget = _MOST_AT_A_TIME
         self._deadlines: dict[str, float] = {}
-        self._unprocessed: deque[object] = deque(maxlen=_REMEMBERED)
+        self._unprocessed: deque[object] = deque(maxlen=max(_REMEMBERED, options.max_streams))
         self._glitches = Glitches(options.max_glitches, options.glitches_per_second)
         self._connection_rule, self._stream_rule = window_rules(options)
         self._connection_renewed_at, self._stream_renewed_at = self._connection_rule.renewed_at, self._stream_rule.renewed_at
-        timed = options.response_timeout is not None or options.idle_timeout is not None
-        self._waits = Waits(options.response_timeout, options.idle_timeout) if timed else None
-        self._late_bytes = 0  # content that may still come of streams that we have reset
-        self._late_frames = 0  # and other frames
-        self._asked: tuple[Request | None, RequestFields] = (None, RequestFields(b"", b"", b"", ()))  # the last request, likewise
+        self._waits = waits(options)
+        self._updates = 0  # WINDOW_UPDATE frames that may come for what was sent
+        self._late_bytes = self._late_frames = 0  # content that may still come of streams we have reset, and other frames
         self._parsed: tuple[Headers | None, ResponseHead] = (None, ResponseHead(0, (), None))  # the last head, which often comes again
+        self._asked: tuple[Request | None, RequestFields] = (None, RequestFields(b"", b"", b"", ()))  # the last request, likewise
         #: Whether a response was received on this connection.
         self.served = False
 
@@ -124,6 +116,10 @@ class Streams:
         """Where the peer's limit is reached, a request is refused at once, as Gun does, or waits with those that are not sent yet."""
         return self._accepting and (self._requests < self._most_streams or (self._settled and self._options.max_waiting is None))
 
+    @property
+    def full(self) -> bool:
+        return self._accepting and self._settled and self._requests >= self._most_streams
+
     def request(self, stream: object, request: Request, now: float) -> Steps:
         self._now = now
         if self._requests >= self._most_streams:
@@ -145,6 +141,7 @@ class Streams:
         state.authority = fields.authority
         self._streams[stream_id] = self._by_key[stream] = state
         self._requests += 1
+        self._updates += _UPDATES_OF_REQUEST
         self._send_headers(state, fields, fin)
         if body:
             self._send_content(state, body, True)
@@ -202,6 +199,7 @@ class Streams:
 
     def _send_content(self, stream: StreamState, data: bytes, fin: bool) -> None:
         """Send what the windows let out, and keep the rest."""
+        self._updates += _UPDATES_OF_REQUEST + len(data) // _BYTES_OF_UPDATE
         if stream.queue is not None:
             stream.queue.append(data)
             stream.queued_fin = fin
@@ -217,7 +215,7 @@ class Streams:
             self._send_piece(stream, memoryview(data)[:room], False)
         stream.queue = deque([memoryview(data)[room:]])
         stream.queued_fin = fin
-        self._uploads[stream] = None
+        self._uploads[stream] = self._now
         self._steps.append(PauseUpload(stream.key))
 
     def _send_queued(self) -> None:
@@ -228,6 +226,11 @@ class Streams:
             threshold = self._options.stream_window_data_threshold
             for stream in sorted(self._uploads, key=lambda stream: stream.send_window < threshold):
                 progress = self._send_turn(stream) or progress
+
+    def _send_own(self, stream: StreamState) -> None:
+        """The window of this stream has opened."""
+        while stream in self._uploads and self._send_turn(stream):
+            pass
 
     def _send_turn(self, stream: StreamState) -> bool:
         """Send a piece of what is queued; whether there was room for any."""
@@ -247,7 +250,7 @@ class Streams:
             return False
         self._uploads.pop(stream)
         if queue:
-            self._uploads[stream] = None  # behind the others, which those that found no room are not
+            self._uploads[stream] = self._now  # behind the others, which those that found no room are not
             return True
         stream.queue = None
         if stream.queued_fin:
@@ -292,7 +295,7 @@ class Streams:
         if head.status < 200:
             self._inform(stream, head, fin)
             return
-        stream.responded = self.served = True
+        stream.responded = True
         stream.expected = 0 if stream.head or head.status in (204, 304) else head.length
         if fin:
             self._check_length(stream, True)
@@ -362,7 +365,7 @@ class Streams:
         stream.received += len(data)
         if stream.expected is not None:
             self._check_length(stream, fin)
-        if stream.parked is not None or stream.withheld:
+        if stream.withheld:
             stream.park(data)
             if fin:
                 self._end(stream, ())
@@ -438,6 +441,8 @@ class Streams:
         self._pushes += 1
         uri = b"%b://%b%b" % (promise.scheme, promise.authority, promise.path)
         self._steps.append(Push(stream=parent.key, pushed_stream=key, method=promise.method, uri=uri, headers=promise.headers))
+        if self._waits is not None:
+            self._waits.begin(stream, self._now)
 
     # From the peer: what is of no use.
 
@@ -478,7 +483,7 @@ class Streams:
             if stream.receiving and not stream.withheld and left <= self._stream_renewed_at:
                 increment = self._stream_rule.increment(left)
                 stream.receive_window += self._renew(stream.id, min(increment, max(increment - told, DEFAULT_FRAME_SIZE)))
-        if self._waits is not None:
+        if self._waits is not None and stream.responded:
             self._waits.begin(stream, self._now)
 
     def _unpark(self, stream: StreamState) -> int:
@@ -509,6 +514,7 @@ class Streams:
 
     def _ended(self, stream: StreamState) -> None:
         """The whole response has come. A request that is not complete by now is given up, as HTTP/1.1 has to do it."""
+        self.served = True
         if stream.state is State.HALF_CLOSED_REMOTE:
             self._send_reset(stream.id, ErrorCode.NO_ERROR)
             self._late_frames += 1  # RFC 9113 section 8.1: the server may ask for just that

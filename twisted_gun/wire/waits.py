@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import takewhile
 
+from twisted_gun.options import Http2Options
 from twisted_gun.wire.states import State, StreamState
 
-__all__ = ["Waits"]
+__all__ = ["Waits", "waits"]
 
 
 class Waits:
@@ -46,6 +48,12 @@ class Waits:
             (stream, stage, limit)
             for stage, limit in self._limits.items()
             if limit is not None
-            for stream, when in self._due[stage].items()
-            if when <= now
+            for stream, _ in takewhile(lambda item: item[1] <= now, self._due[stage].items())
         ]
+
+
+def waits(options: Http2Options) -> Waits | None:
+    """What `options` bound of a stream's silence; None where that is nothing."""
+    if options.response_timeout is None and options.idle_timeout is None:
+        return None
+    return Waits(options.response_timeout, options.idle_timeout)

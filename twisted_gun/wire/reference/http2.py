@@ -1,7 +1,7 @@
 """
 HTTP/2 on hyper-h2: the reference core, which ``http2_opts={"core": "h2"}`` chooses and our own is held against.
 
-h2 keeps the states of streams and the windows, and writes the frames; hpack packs and unpacks field blocks. What h2 does in a way
+h2 keeps the states of streams and the windows, and writes the frames; hpack encodes and decodes field blocks. What h2 does in a way
 that is not ours it is not told, so that to the hop this core is like the other: it gets one frame at a time, only for open streams,
 and no GOAWAY, after which it would go no further. No type of h2, hpack or hyperframe leaves this module.
 """
@@ -32,10 +32,9 @@ from twisted_gun.events import Headers
 from twisted_gun.options import Http2Options
 from twisted_gun.wire import frames
 from twisted_gun.wire.fields import RequestFields
-from twisted_gun.wire.frames import HEADER, UINT32, ErrorCode, FrameType, Setting
-from twisted_gun.wire.framing import BYTES_OF_UPDATE, UPDATES_OF_REQUEST, FrameReader, own_settings
+from twisted_gun.wire.frames import HEADER, UINT32, ConnectionFault, ErrorCode, FrameType, Setting
+from twisted_gun.wire.framing import FrameReader, own_settings
 from twisted_gun.wire.states import StreamState
-from twisted_gun.wire.streams import ConnectionFault
 
 __all__ = ["Http2"]
 
@@ -130,10 +129,10 @@ class Http2(FrameReader):
     def _settings_acked(self) -> None:
         self._tell(frames.settings_ack())
 
-    def _open_connection(self, increment: int) -> None:
+    def _open_connection_window(self, increment: int) -> None:
         self._tell(frames.window_update(0, increment))
 
-    def _open_stream(self, stream: StreamState, increment: int) -> None:
+    def _open_stream_window(self, stream: StreamState, increment: int) -> None:
         self._tell(frames.window_update(stream.id, increment))
 
     def _peer_settings(self, settings: Mapping[int, int]) -> None:
@@ -172,8 +171,11 @@ class Http2(FrameReader):
 
     def _told_window(self, event: WindowUpdated) -> None:
         if event.stream_id:
-            self._see_window(self._streams[event.stream_id])
-        self._send_queued()
+            stream = self._streams[event.stream_id]
+            self._see_window(stream)
+            self._send_own(stream)
+        else:
+            self._send_queued()
 
     def _see_window(self, stream: StreamState) -> None:
         stream.send_window = self._h2.streams[stream.id].outbound_flow_control_window
@@ -210,7 +212,6 @@ class Http2(FrameReader):
             self._out.append(data)
 
     def _send_headers(self, stream: StreamState, request: RequestFields, fin: bool) -> None:
-        self._updates += UPDATES_OF_REQUEST
         pseudo = (b":method", request.method), (b":scheme", self._scheme), (b":authority", request.authority), (b":path", request.path)
         self._h2.send_headers(stream.id, [*pseudo, *request.fields], end_stream=fin)
         # For a request by HEAD it would end the connection where the response has content.
@@ -222,7 +223,6 @@ class Http2(FrameReader):
 
     def _send_data(self, stream: StreamState, data: bytes | memoryview, fin: bool) -> None:
         size, most = len(data), self._h2.max_outbound_frame_size
-        self._updates += UPDATES_OF_REQUEST + size // BYTES_OF_UPDATE
         view = memoryview(data)
         for at in range(0, max(size, 1), most):
             self._h2.send_data(stream.id, view[at : at + most], end_stream=fin and at + most >= size)
