@@ -184,12 +184,13 @@ class FetchTests(FetchCase):
             b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n"
             b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\nx: \xc2\x9b31m\r\n\r\n5\r\nhello\r\n0\r\nsum: 7\r\n\r\n"
         )
-        self.assertEqual(await self.get(verbose=True, headers=(("authorization", "secret"),)), 0)
+        self.assertEqual(await self.get(verbose=True, headers=(("authorization", "secret"), ("Cookie", "secret"))), 0)
         told = self.stderr.getvalue()
         self.assertIn("* up: http", told)
         for line in (
             "> GET /path",
             "> authorization: [secret]",
+            "> Cookie: [secret]",
             "< 103",
             "< link: </a>",
             "< 200 OK",

@@ -110,6 +110,18 @@ class GracefulTests(Http2Case):
         self.failureResultOf(responses[2], gun.LimitReached)
         self.assertNoResult(responses[1])
 
+    def test_waiting_for_room_is_another_matter(self) -> None:
+        """http2_opts.max_waiting is for those that wait for room on this connection, not for the next one."""
+        world = self.up(http2_opts={"max_waiting": 1})
+        world.connection.get("/first")
+        world.pump()
+        world.peer.goaway()
+        world.pump()
+        responses = [world.connection.get("/").await_response(None) for _ in range(3)]
+        world.pump()
+        for response in responses:
+            self.assertNoResult(response)
+
     def test_requests_on_their_way(self) -> None:
         """What crosses the GOAWAY on its way fails with GoAway and is unprocessed; sent again, it is answered."""
         world = self.up()

@@ -57,6 +57,22 @@ MORE_FLOODS: dict[str, Callable[[Peer, int], bytes]] = {
 ENDED = ("GOAWAY", 0, "ENHANCE_YOUR_CALM")
 
 
+class UploadTests(Http2Case):
+    """While an upload waits for its windows."""
+
+    def test_updates_by_a_byte(self) -> None:
+        """A server that opens a window by a byte at a time is no better than one that opens it in vain."""
+        talk = self.talk()
+        talk.ask(A, b"POST", body=b"x" * 200_000)
+        talk.receive(talk.peer.window(1, 100_000))
+        count = 0
+        while not talk.over:
+            talk.receive(talk.peer.window(0, 1))
+            count += 1
+        self.assertEqual(talk.sent[-1], ENDED)
+        self.assertLess(count, 1100 + 200_000 // 1024)
+
+
 class FloodCase(Http2Case):
     """Three requests: the first is being answered, the second is not, the third was."""
 

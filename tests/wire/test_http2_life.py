@@ -273,6 +273,12 @@ class PingTests(Http2Case):
         talk.ping("lost")
         self.assertEqual(told(talk.lose()), [])
 
+    def test_after_the_end(self) -> None:
+        """Who has not been told of the end yet may ask, and gets no answer."""
+        talk = self.talk()
+        talk.receive(talk.peer.ping(b"short"))
+        self.assertEqual((talk.over, talk.core.ping("ping", 0.0)), (True, []))
+
 
 class KeepaliveTests(Http2Case):
     """`keepalive` and `keepalive_tolerance`."""
@@ -328,6 +334,14 @@ class KeepaliveTests(Http2Case):
 
 class SettingsTests(Http2Case):
     """The server's settings, later ones too (RFC 9113 section 6.5)."""
+
+    def test_acknowledged_without_a_limit(self) -> None:
+        """An acknowledgment that nobody waits for any time is none too many; a second one is."""
+        talk = self.talk(begun=False, settings_timeout=None, max_glitches=1)
+        talk.receive(talk.peer.settings(), talk.peer.settings_ack())
+        self.assertFalse(talk.over)
+        talk.receive(talk.peer.settings_ack())
+        self.assertTrue(talk.over)
 
     def test_each_is_acknowledged(self) -> None:
         """Each SETTINGS frame is acknowledged, in its turn."""

@@ -189,12 +189,14 @@ class ResponseTests(Http2Case):
             self.assertEqual(steps, [("inform", A, 103, FIELDS), ("inform", B, 103, FIELDS)])
 
     def test_served(self) -> None:
-        """The connection has served once a final response has come."""
+        """The connection has served once a whole response has come."""
         talk = self.talk()
         talk.ask(A)
         talk.receive(talk.peer.respond(1, 100))
         self.assertFalse(talk.core.served)
         talk.receive(talk.peer.respond(1, 500))
+        self.assertFalse(talk.core.served)
+        talk.receive(talk.peer.data(1, b"", True))
         self.assertTrue(talk.core.served)
 
     def test_data_is_bytes(self) -> None:

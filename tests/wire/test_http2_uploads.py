@@ -355,7 +355,7 @@ class TransportTests(Http2Case):
         talk = self.wide()
         talk.ask(A, b"PUT", body=b"x" * (2 * self.MOST))
         talk.hold_sending()
-        self.assertEqual((talk.at(0.0), talk.core.deadline()), ([], None))
+        self.assertEqual((talk.at(0.0), talk.core.deadline()), ([], 15.0))  # but send_timeout
         talk.hold_sending(False)
         self.assertEqual((len(content(talk, 1)[0]), content(talk, 1)[1]), (2 * self.MOST, True))
 

@@ -63,6 +63,24 @@ class ResponseTests(Http2Case):
         talk.receive(talk.peer.window(1, 1))
         self.assertEqual(talk.core.deadline(), 13.0)
 
+    def test_more_is_asked_for(self) -> None:
+        """To allow more of a response that has not begun is no sign of life of the server's."""
+        talk = self.talk_timed()
+        talk.ask(A, flow=1)
+        talk.now = 2.0
+        talk.update_flow(A, 1)
+        self.assertEqual(talk.core.deadline(), 3.0)
+
+    def test_pushed(self) -> None:
+        """A response that was promised is waited for as one that was asked for."""
+        talk = self.talk(response_timeout=3.0, enable_push=True)
+        talk.ask(A)
+        talk.now = 1.0
+        talk.receive(talk.peer.promise(1, 2), talk.peer.respond(1, fin=True))
+        self.assertEqual(talk.core.deadline(), 4.0)
+        talk.at(4.0)
+        self.assertEqual(talk.sent[-1], ("RST_STREAM", 2, "CANCEL"))
+
     def test_over(self) -> None:
         """A stream that has ended, in whatever way, waits for nothing."""
         for end in (
