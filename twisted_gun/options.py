@@ -403,7 +403,7 @@ def _nested(name: str, kind: type[_Value], value: object) -> _Value:
 
 def _protocols(value: object) -> tuple[tuple[str, Any], ...]:
     """The list as (name, options) pairs; a protocol's own options replace those of the connection, as Gun does."""
-    expected = "a list of 'http', 'http2', 'raw', 'socks' or (name, options) pairs, none twice"
+    expected = "a list of 'http', 'http2' or (name, options) pairs, none twice"
     if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
         raise OptionError("protocols", expected, value)
     pairs = [(entry, None) if isinstance(entry, str) else entry for entry in value]
