@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from tests import (
-    test_http2_connection,
-    test_http2_goaway,
-    test_http2_life,
-    test_http2_pushes,
-    test_http2_reentrancy,
-    test_http2_streams,
-    test_http2_uploads,
-)
+from importlib import import_module
+
+from tests import test_http2_reentrancy
 from tests.stage import Http2Case
+
+MODULES = ("connection", "goaway", "life", "pushes", "reentrancy", "streams", "uploads")
 
 
 class MatrixTests(test_http2_reentrancy.MatrixTests):
@@ -37,15 +33,7 @@ class ChosenTests(Http2Case):
 
 def _cases() -> dict[str, type[Http2Case]]:
     """All cases of HTTP/2, with the reference core."""
-    modules = (
-        test_http2_connection,
-        test_http2_goaway,
-        test_http2_life,
-        test_http2_pushes,
-        test_http2_reentrancy,
-        test_http2_streams,
-        test_http2_uploads,
-    )
+    modules = [import_module(f"tests.test_http2_{name}") for name in MODULES]
     cases = [case for module in modules for case in vars(module).values() if isinstance(case, type) and issubclass(case, Http2Case)]
     names = {case: f"{case.__module__.rpartition('_')[2].title()}{case.__name__}" for case in cases if case is not Http2Case}
     # A hundred servers that go away will do here.

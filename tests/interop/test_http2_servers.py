@@ -168,8 +168,8 @@ class ApplicationTests(_Case):
                 self.assertEqual(await self.body(download), (b"0123456789abcdef" * 20_000)[: 300_000 + at])
 
 
-class NodeTests(ManyTests, ApplicationTests, NodeCase):
-    """node by itself."""
+class TrailersTests(_Case):
+    """What node sends behind the content; from behind HAProxy it comes as chunked content's."""
 
     async def test_trailers(self) -> None:
         """Trailers are told after the content."""
@@ -177,6 +177,10 @@ class NodeTests(ManyTests, ApplicationTests, NodeCase):
             stream = (await self.connect(url)).get("/trailers")
             self.assertEqual(await self.body(stream), b"one,two")
             self.assertEqual(stream.trailers, ((b"x-length", b"7"),))
+
+
+class NodeTests(ManyTests, TrailersTests, ApplicationTests, NodeCase):
+    """node by itself."""
 
     async def test_early_hints(self) -> None:
         """103 is told by itself, before the response."""
@@ -198,15 +202,8 @@ class NodeTests(ManyTests, ApplicationTests, NodeCase):
             self.assertEqual(await self.body(stream), b"given")
 
 
-class HAProxyTests(ManyTests, ApplicationTests, HAProxyCase):
+class HAProxyTests(ManyTests, TrailersTests, ApplicationTests, HAProxyCase):
     """HAProxy, with node behind it."""
-
-    async def test_trailers(self) -> None:
-        """Trailers that come from behind it as chunked ones are told after the content."""
-        for url in self.urls:
-            stream = (await self.connect(url)).get("/trailers")
-            self.assertEqual(await self.body(stream), b"one,two")
-            self.assertEqual(stream.trailers, ((b"x-length", b"7"),))
 
     async def test_early_hints(self) -> None:
         """103 that comes from behind it is told before the response."""

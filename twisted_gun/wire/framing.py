@@ -26,6 +26,7 @@ from twisted_gun.wire.frames import (
     FrameType,
     Setting,
 )
+from twisted_gun.wire.hpack import DEFAULT_TABLE_SIZE
 from twisted_gun.wire.session import Session
 from twisted_gun.wire.states import State, StreamState
 
@@ -308,7 +309,7 @@ class _Block:
 def own_settings(options: Http2Options) -> list[tuple[int, int]]:
     """What we tell the peer: what is not as RFC 9113 section 6.5.2 has it anyway, and whether it may push."""
     said = [
-        (Setting.HEADER_TABLE_SIZE, options.max_decode_table_size, 4096),
+        (Setting.HEADER_TABLE_SIZE, options.max_decode_table_size, DEFAULT_TABLE_SIZE),
         (Setting.ENABLE_PUSH, int(options.enable_push), None),
         (Setting.MAX_CONCURRENT_STREAMS, options.max_concurrent_streams, None),
         (Setting.INITIAL_WINDOW_SIZE, options.initial_stream_window_size, DEFAULT_WINDOW),

@@ -52,8 +52,8 @@ SECRET = frozenset({b"authorization", b"proxy-authorization"})
 #: A cookie shorter than this, in bytes, could be guessed: it is a secret as well.
 SHORT_COOKIE = 20
 
-#: These differ from request to request.
-CHANGING = frozenset({b":path", b"content-length"})
+#: This differs from request to request.
+CHANGING = frozenset({b"content-length"})
 
 _Field = tuple[bytes, bytes]
 _Entry = tuple[_Field, int]  # with its size: RFC 7541 section 4.1

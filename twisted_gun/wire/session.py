@@ -184,8 +184,8 @@ class Session(Streams):
             self._most_streams = min(settings.get(Setting.MAX_CONCURRENT_STREAMS, LARGEST), self._options.max_streams)
         self._settled = True
         if self._options.notify_settings_changed:
-            known = {Setting(key).name.lower(): value for key, value in settings.items() if key in Setting._value2member_map_}
-            named = {name: bool(value) if Setting[name.upper()] in _BOOLS else value for name, value in known.items()}
+            known = {Setting(key): value for key, value in settings.items() if key in Setting._value2member_map_}
+            named = {key.name.lower(): bool(value) if key in _BOOLS else value for key, value in known.items()}
             self._steps.append(SettingsChanged(named))
         if self.accepting:
             self._steps.append(Accepting())

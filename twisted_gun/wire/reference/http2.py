@@ -34,6 +34,7 @@ from twisted_gun.wire import frames
 from twisted_gun.wire.fields import RequestFields
 from twisted_gun.wire.frames import HEADER, UINT32, ConnectionFault, ErrorCode, FrameType, Setting
 from twisted_gun.wire.framing import FrameReader, own_settings
+from twisted_gun.wire.hpack import DEFAULT_TABLE_SIZE, OVERHEAD
 from twisted_gun.wire.states import StreamState
 
 __all__ = ["Http2"]
@@ -41,9 +42,6 @@ __all__ = ["Http2"]
 #: What h2 sees of fields: ``:status: 200`` and ``:method: GET``. Of others it makes errors of the connection, where they are a stream's.
 _STATUS_200: Final = b"\x88"
 _METHOD_GET: Final = b"\x82"
-
-#: RFC 9113 section 6.5.2: what each field adds to the size of a header list.
-_OVERHEAD: Final = 32
 
 
 class Http2(FrameReader):
@@ -53,7 +51,7 @@ class Http2(FrameReader):
         super().__init__(options, scheme, promised)
         self._h2 = _connection(options)
         self._decoder = _Decoder(options)
-        self._table_size = 4096  # of the encoder's table, as far as the peer goes
+        self._table_size = DEFAULT_TABLE_SIZE  # of the encoder's table, as far as the peer goes
         self._resize_table(self._table_size)
         self._fields: Headers = ()  # of the frame that h2 is told of
         self._hidden = 0  # content that h2 was not told of, and that the connection's window was not opened for yet
@@ -286,7 +284,7 @@ class _Decoder(Decoder):
     def _kept(self, field: HeaderTuple) -> HeaderTuple:
         """`field`, or none, which hpack then skips."""
         self._count += 1
-        self._size += len(field[0]) + len(field[1]) + _OVERHEAD
+        self._size += len(field[0]) + len(field[1]) + OVERHEAD
         if self._beyond is None:
             if self._size > self.max_header_list_size:
                 self._beyond = LimitReached("max_header_list_size", self.max_header_list_size)
