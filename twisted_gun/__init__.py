@@ -31,12 +31,33 @@ from twisted_gun.errors import (
     Truncated,
     UpgradeRefused,
 )
-from twisted_gun.events import Data, Down, Error, Event, Headers, Inform, Notify, Push, Response, Trailers, Up, Upgrade
+from twisted_gun.events import (
+    Binary,
+    Close,
+    Data,
+    Down,
+    Error,
+    Event,
+    Frame,
+    Headers,
+    Inform,
+    Notify,
+    Ping,
+    Pong,
+    Push,
+    Response,
+    Text,
+    Trailers,
+    Up,
+    Upgrade,
+    Ws,
+)
 from twisted_gun.info import ConnectionInfo, Origin, TlsInfo
 from twisted_gun.interfaces import IReceiver
+from twisted_gun.layer import WsProtocol
 from twisted_gun.net.factory import GunClientFactory, backoff
 from twisted_gun.opening import open, open_unix, open_url  # noqa: A004 - Gun's name
-from twisted_gun.options import Http2Options, HttpOptions, Options, TcpOptions, TlsOptions
+from twisted_gun.options import DeflateOptions, Http2Options, HttpOptions, Options, TcpOptions, TlsOptions, WsOptions
 from twisted_gun.receivers import Receiver
 from twisted_gun.stream import Stream, StreamInfo
 
@@ -67,15 +88,26 @@ __all__ = [
     "Trailers",
     "Up",
     "Upgrade",
+    "Ws",
+    # websocket frames
+    "Binary",
+    "Close",
+    "Frame",
+    "Ping",
+    "Pong",
+    "Text",
     # receivers
     "IReceiver",
     "Receiver",
+    "WsProtocol",
     # options
+    "DeflateOptions",
     "Http2Options",
     "HttpOptions",
     "Options",
     "TcpOptions",
     "TlsOptions",
+    "WsOptions",
     # life
     "GunClientFactory",
     "backoff",

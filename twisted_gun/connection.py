@@ -2,8 +2,8 @@
 What a user holds: the connection.
 
 It keeps requests until the connection is up, and brings each event to the one it is meant for. How one is opened is in `opening.py`;
-what a caller gives is checked and converted in `request.py` and `options.py`; the connection's life is in `net/factory.py`, its bytes
-are in `net/hop.py`.
+what a caller gives is checked and converted in `request.py`, `upgrading.py` and `options.py`; the connection's life is in
+`net/factory.py`, its bytes are in `net/hop.py`, and what a stream carries beside HTTP is in `layer.py`.
 """
 
 from __future__ import annotations
@@ -29,9 +29,10 @@ from twisted_gun.errors import (
     StreamRefused,
     TimedOut,
 )
-from twisted_gun.events import Data, Down, Error, Notify, Push, StreamEvent, Up, Upgrade
-from twisted_gun.headers import HeadersLike, check_method, check_transform
+from twisted_gun.events import Data, Down, Error, Notify, Push, StreamEvent, Up, Upgrade, Ws
+from twisted_gun.headers import HeadersLike, check_transform
 from twisted_gun.info import ConnectionInfo, Origin, tls_info
+from twisted_gun.layer import Layer
 from twisted_gun.net.dial import EndpointConnector
 from twisted_gun.net.factory import GunClientFactory
 from twisted_gun.net.hop import Hop, HopOptions
@@ -39,18 +40,22 @@ from twisted_gun.net.timer import Deadlines
 from twisted_gun.net.tls import ConnectionCreator
 from twisted_gun.net.trace import Traced
 from twisted_gun.options import Http2Options, HttpOptions, Options
-from twisted_gun.receivers import as_receiver, check_timeout
-from twisted_gun.request import FOLLOWS, RequestOptions, check_request_options, make_request
+from twisted_gun.outgoing import Frames
+from twisted_gun.receivers import as_receiver, check_timeout, run_hook
+from twisted_gun.request import RequestOptions, check_request_options, make_request
 from twisted_gun.stream import CORE, PENDING, TRANSPORT, Stream
-from twisted_gun.wire.core import Core, Request
-from twisted_gun.wire.cores import http2_core
+from twisted_gun.upgrading import WsUpgrade, make_upgrade
+from twisted_gun.verbs import Verbs
+from twisted_gun.wire.core import HttpCore, Request
+from twisted_gun.wire.cores import http2_core, websocket_core
+from twisted_gun.wire.handshake import check_answer
 from twisted_gun.wire.http1 import Http1
 from twisted_gun.wire.steps import StreamFailed
 
 __all__ = ["Connection"]
 
 
-class Connection:
+class Connection(Verbs):
     """
     A connection that comes back; made by `open`, `open_unix` or `open_url`.
 
@@ -79,7 +84,7 @@ class Connection:
         self._owner = owner
         self._creator = creator
         self._deadlines = Deadlines(reactor)
-        self._hop: Hop | None = None  # while requests can be sent
+        self._hop: Hop[HttpCore] | None = None  # while requests can be sent
         self._pending: deque[tuple[Stream, Request]] = deque()
         self._live: dict[Stream, None] = {}  # in the order they were made
         self._unread: WeakSet[Stream] = WeakSet()  # ended, with events nobody has read
@@ -87,6 +92,9 @@ class Connection:
         self._waking = False
         self._kept: list[Stream] = []  # ended in this turn, with events that those who are woken may still read
         self._transport_paused = False
+        self._layers: dict[Stream, Layer] = {}  # streams that carry something else
+        self._carried: Layer | None = None  # the one that has the whole connection to itself
+        self._killed: list[Any] = []  # streams that ended with the connection, inside others
         self._pings: dict[_Ping, None] = {}  # not answered yet
         self._up_waiters: list[Deferred[str]] = []
         self._end_waiters: list[Deferred[GunError | None]] = []
@@ -111,7 +119,7 @@ class Connection:
         """
         check_timeout(timeout)
         if self._hop is not None and self._hop.running:
-            return succeed(self._hop.core.name)
+            return succeed(self._protocol(self._hop))
         if self._factory.state == "terminated":
             return fail(self._end or ShuttingDown("the connection was closed"))
         waiter: Deferred[str] = Deferred(self._forget_up)
@@ -152,6 +160,8 @@ class Connection:
         if not self._factory.ending:
             self._fail_pending(ShuttingDown("the connection was shut down before this request was sent"))
             self._factory.shutdown()
+            for layer in list(self._layers.values()):
+                layer.shutdown()
         return ended
 
     def close(self) -> None:
@@ -170,7 +180,7 @@ class Connection:
             owner=self._owner,
             transport=str(self._options.transport),
             state_name=self._factory.state,
-            protocol=hop.core.name if hop is not None and transport is not None else None,
+            protocol=self._protocol(hop) if hop is not None and transport is not None else None,
             origin_scheme=self.origin.scheme,
             origin_host=self.origin.host,
             origin_port=self.origin.port,
@@ -189,66 +199,49 @@ class Connection:
 
     # Requests.
 
-    def get(self, path: str | bytes, headers: HeadersLike = (), **request_options: Any) -> Stream:
-        """GET `path`; RFC 9110 section 9.3.1. Raises `InvalidRequest`, `ShuttingDown` or `BadState`, as all of these do."""
-        return self._request(b"GET", path, headers, b"", request_options)
-
-    def head(self, path: str | bytes, headers: HeadersLike = (), **request_options: Any) -> Stream:
-        """HEAD `path`: as GET, but without the content; RFC 9110 section 9.3.2."""
-        return self._request(b"HEAD", path, headers, b"", request_options)
-
-    def options(self, path: str | bytes, headers: HeadersLike = (), **request_options: Any) -> Stream:
-        """OPTIONS `path`, or ``*`` for the server as a whole; RFC 9110 section 9.3.7."""
-        return self._request(b"OPTIONS", path, headers, b"", request_options)
-
-    def delete(self, path: str | bytes, headers: HeadersLike = (), **request_options: Any) -> Stream:
-        """DELETE `path`; RFC 9110 section 9.3.5."""
-        return self._request(b"DELETE", path, headers, b"", request_options)
-
-    def post(self, path: str | bytes, headers: HeadersLike = (), body: Any = None, **request_options: Any) -> Stream:
-        """POST to `path`; RFC 9110 section 9.3.3. For `body` see `request`."""
-        return self.request(b"POST", path, headers, body, **request_options)
-
-    def put(self, path: str | bytes, headers: HeadersLike = (), body: Any = None, **request_options: Any) -> Stream:
-        """PUT `path`; RFC 9110 section 9.3.4. For `body` see `request`."""
-        return self.request(b"PUT", path, headers, body, **request_options)
-
-    def patch(self, path: str | bytes, headers: HeadersLike = (), body: Any = None, **request_options: Any) -> Stream:
-        """PATCH `path`; RFC 5789. For `body` see `request`."""
-        return self.request(b"PATCH", path, headers, body, **request_options)
-
-    def request(
-        self, method: str | bytes, path: str | bytes, headers: HeadersLike = (), body: Any = None, **request_options: Any
-    ) -> Stream:
+    def ws_upgrade(self, path: str | bytes, headers: HeadersLike = (), ws_opts: Any = None, **request_options: Any) -> Stream:
         """
-        Send any request; `method` is case-sensitive.
+        Ask for a websocket at `path`: RFC 6455 over HTTP/1.1, whose whole connection it then takes, RFC 8441 over HTTP/2.
 
-        `body` is bytes, a list of bytes, or an `IBodyProducer`. With None content follows by `Stream.data`, if and only if the headers
-        hold Content-Length or Content-Type; Gun 1's rule. Content-Length is set where the length is known, else, over HTTP/1.1, the
-        content goes out chunked. `request_options`: `reply_to`, who is told of the stream; `flow`, how many data events it may be told
-        before `Stream.update_flow`; `invalid_request_headers`, "raise", or "ignore" to leave such headers out.
+        `Upgrade` tells that it was granted, or else `Response` what the server answered instead; then `Ws` brings frames, and
+        `Stream.ws_send` sends them. `ws_opts`, a `WsOptions` or a dict, takes the place of those given at open. Raises as the other
+        verbs, and `OptionError`; `BadState` over HTTP/1.0.
         """
-        return self._request(check_method(method), path, headers, body, request_options)
+        upgrade = make_upgrade(path, headers, ws_opts, request_options, self._options.ws_opts, self._defaults, self.origin.authority)
+        if self._http.version == "HTTP/1.0" and set(self._protocols) == {"http"}:
+            raise BadState("Websocket cannot be used over an HTTP/1.0 connection.")
+        self._check_open()
+        stream = Stream(self, b"GET", upgrade.reply_to)
+        stream._upgrade = upgrade
+        self._live[stream] = None
+        self._send(stream, upgrade.request)
+        return stream
 
-    def headers(self, method: str | bytes, path: str | bytes, headers: HeadersLike = (), **request_options: Any) -> Stream:
-        """Send the head of any request; its content always follows, by `Stream.data`. Gun's gun:headers/5."""
-        return self._request(check_method(method), path, headers, FOLLOWS, request_options)
+    def ws_send(self, frames: Frames) -> None:
+        """Send frames, as `Stream.ws_send`, on the websocket that has the whole connection to itself; else raises `BadState`."""
+        if self._carried is None:
+            raise BadState(
+                "This connection does not currently accept Websocket frames. The Websocket upgrade was not performed. "
+                "This may happen as a result of automatic reconnect."
+            )
+        self._carried.send(frames)
 
     def ping(self, **request_options: Any) -> Deferred[float]:
         """
-        Ask the server for a sign of life (RFC 9113 section 6.7): fires with the round trip in seconds; HTTP/2 only.
+        Ask the server for a sign of life (RFC 9113 section 6.7, RFC 6455 section 5.5.2): fires with the round trip in seconds.
 
         `reply_to`, or else the owner, is told by a ``ping_ack`` `Notify` too. Fails with `StreamClosed` when the connection goes down.
-        Raises `BadState` over HTTP/1.1, which has no ping, and while the connection is not up.
+        Raises `BadState` over HTTP/1.1, which has no ping unless it has become a websocket, and while the connection is not up.
         """
         chosen = check_request_options(request_options, RequestOptions(self._owner, None))
         hop = self._hop
         if hop is None or not hop.running:
             raise BadState(f"the connection is {self._factory.state}: there is nobody to ping")
         ping = _Ping(Deferred(lambda _: self._pings.pop(ping, None)), chosen.reply_to)
-        steps = hop.core.ping(ping, self._deadlines.now())
+        pinged: Hop[Any] = hop if self._carried is None else self._carried.hop
+        steps = pinged.core.ping(ping, self._deadlines.now())
         self._pings[ping] = None
-        hop.perform(steps)
+        pinged.perform(steps)
         return ping.deferred
 
     def _request(self, method: bytes, path: str | bytes, headers: HeadersLike, body: Any, options: Mapping[str, Any]) -> Stream:
@@ -273,6 +266,8 @@ class Connection:
             raise ShuttingDown("the connection is shutting down or closed: it takes no new requests")
         if self._factory.state == "terminated":
             raise BadState(f"the connection has ended, open a new one: {self._end or 'it was closed'}")
+        if self._carried is not None and not self._carried.stream.ended:
+            raise BadState("This connection only accepts Websocket frames.")
 
     # Sending.
 
@@ -292,10 +287,10 @@ class Connection:
             reason = LimitReached("max_waiting", most)
             self._deadlines.set((stream, "refused"), 0.0, lambda: self._fail_stream(stream, reason))
 
-    def _hand_over(self, hop: Hop, stream: Stream, request: Request) -> None:
+    def _hand_over(self, hop: Hop[HttpCore], stream: Stream, request: Request) -> None:
         now = self._deadlines.now()
         queued, stream._queued = stream._queued, None
-        steps = hop.core.request(stream, request, now)
+        steps = (hop.core.request if request.protocol is None else hop.core.upgrade)(stream, request, now)
         if steps and type(steps[0]) is StreamFailed:  # refused: told in a turn of its own too
             self._deadlines.set((stream, "refused"), 0.0, lambda: hop.perform(steps))
             return
@@ -317,7 +312,7 @@ class Connection:
         if stream._queued is not None:  # its request was not sent yet
             stream._granted += increment
             return
-        hop = self._hop
+        hop = self._hop_of(stream)
         if hop is not None:
             hop.perform(hop.core.update_flow(stream, increment, self._deadlines.now()))
 
@@ -325,23 +320,29 @@ class Connection:
         if stream._queued is not None:
             self._pending = deque(entry for entry in self._pending if entry[0] is not stream)
         self._over(stream)
-        hop = self._hop
-        if hop is not None:
+        hop, layer = self._hop, self._layers.get(stream)
+        if layer is not None:
+            layer.drop()
+        elif hop is not None:
             hop.perform(hop.core.cancel(stream, self._deadlines.now(), drain))
         stream._stop(StreamClosed("this stream was cancelled"))
         self.turn_over()
 
     def _hold(self, stream: Stream, held: bool) -> None:
-        hop = self._hop
+        hop = self._hop_of(stream)
         if hop is not None and hop.running:
             hop.perform(hop.core.hold(stream, held, self._deadlines.now()))
 
+    def _hop_of(self, stream: Stream) -> Hop[Any] | None:
+        """The hop that reads what `stream` is told."""
+        return self._hop if stream._layer is None else stream._layer.hop
+
     # From the hop: `net.hop.Above`.
 
-    def up(self, hop: Hop) -> None:
+    def up(self, hop: Hop[HttpCore]) -> None:
         self._factory.hop_up(hop)
 
-    def accepting(self, hop: Hop) -> None:
+    def accepting(self, hop: Hop[HttpCore]) -> None:
         while self._pending and hop is self._hop and hop.running and hop.core.accepting:
             self._hand_over(hop, *self._pending.popleft())
 
@@ -354,6 +355,8 @@ class Connection:
         if event.fin:
             self._over(stream)
         elif type(event) is Upgrade:
+            if stream._upgrade is not None and not self._switch(stream, stream._upgrade, event):
+                return
             stream._upgraded()
         if stream._receiver is not None:
             self._call(stream._receiver, event, stream)
@@ -382,13 +385,25 @@ class Connection:
         return fired
 
     def stream_failed(self, stream: Stream, reason: GunError) -> None:
-        self.tell(Error(connection=self, stream=stream, reason=reason))
+        layer = self._layers.get(stream)
+        if layer is not None:
+            layer.tunnel.lost(reason)
+        else:
+            self.tell(Error(connection=self, stream=stream, reason=reason))
 
     def tunnel_data(self, stream: Stream, data: bytes) -> None:
-        self.tell(Data(stream=stream, fin=False, data=data))
+        layer = self._layers.get(stream)
+        if layer is not None:
+            layer.tunnel.data_received(data)
+        else:
+            self.tell(Data(stream=stream, fin=False, data=data))
 
     def tunnel_closed(self, stream: Stream) -> None:
-        self.tell(Data(stream=stream, fin=True, data=b""))
+        layer = self._layers.get(stream)
+        if layer is not None:
+            layer.tunnel.closed()
+        else:
+            self.tell(Data(stream=stream, fin=True, data=b""))
 
     def ping_answered(self, ping: _Ping, seconds: float) -> None:
         if ping.receiver is not None:
@@ -402,23 +417,74 @@ class Connection:
 
     def upload_paused(self, stream: Stream | None, paused: bool) -> None:
         if stream is not None:
-            stream._block(CORE, paused)
+            self._block(stream, CORE, paused)
             return
         self._transport_paused = paused
-        for each in list(self._live):
-            each._block(TRANSPORT, paused)
+        for each in [*self._live, *(stream for stream in self._layers if stream.ended)]:
+            self._block(each, TRANSPORT, paused)
+
+    def _block(self, stream: Stream, why: int, blocked: bool) -> None:
+        layer = self._layers.get(stream)
+        if layer is not None:
+            layer.tunnel.block(why, blocked)
+        else:
+            stream._block(why, blocked)
 
     def violated(self, reason: GunError) -> None:
         if not self._factory.ending:
             self._violation = reason
             self._tell_owner(Error(connection=self, stream=None, reason=reason))
 
-    def lost(self, hop: Hop, reason: GunError | None) -> None:
+    def lost(self, hop: Hop[HttpCore], reason: GunError | None) -> None:
+        if self._carried is not None:
+            reason = reason or self._carried.reason
         self._factory.hop_lost(hop, hasattr(hop, "core"), reason)
+
+    # Layers.
+
+    def _switch(self, stream: Stream, asked: WsUpgrade, event: Upgrade) -> bool:
+        """The server says that `stream` is a websocket now; whether what it answered lets it be one."""
+        hop, options = self._hop, asked.options
+        assert hop is not None
+        try:
+            agreement = check_answer(asked.request.headers, event.headers, options, hop.core.switched)
+        except GunError as error:
+            self._fail_stream(stream, error)
+            return False
+        protocol = dict(options.protocols).get(agreement.protocol) or options.default_protocol  # type: ignore[call-overload]
+        core = websocket_core(stream, options, agreement, options.silence_pings and protocol is None)
+        if protocol is not None:
+            try:
+                protocol = protocol(stream, event.headers, options)
+            except Exception:
+                self._receiver_raised(protocol, event, stream)
+                return False
+        layer = Layer(self, hop, stream, core, protocol, self._options.trace)
+        self._layers[stream] = stream._layer = layer
+        if hop.core.switched:
+            self._carried = layer
+            self._fail_pending(StreamRefused("the whole connection is a websocket now; this request was not sent: send it on another"))
+        layer.tunnel.block(TRANSPORT, self._transport_paused)
+        layer.tunnel.connect(layer.hop)
+        if self._factory.ending:
+            layer.shutdown()
+        return True
+
+    def _layer_violated(self, layer: Layer, reason: GunError) -> None:
+        if layer is self._carried:
+            self.violated(reason)
+
+    def _layer_over(self, layer: Layer) -> None:
+        self._layers.pop(layer.stream, None)
+        if self._hop is None or self._hop.lost or not self._hop.running:
+            self._killed += layer.hop.core.losses().killed
+
+    def _protocol(self, hop: Hop[HttpCore]) -> str:
+        return hop.core.name if self._carried is None else self._carried.hop.core.name
 
     # From the life: `net.factory.Living`.
 
-    def make_hop(self) -> Hop:
+    def make_hop(self) -> Hop[HttpCore]:
         options = HopOptions(
             tls_handshake_timeout=self._options.tls_handshake_timeout,
             send_timeout=self._options.tcp_opts.send_timeout,
@@ -429,7 +495,7 @@ class Connection:
         above: Any = Traced(self, self.destination) if self._options.trace else self
         return Hop(above, self._deadlines, self._choose, confirm, options)
 
-    def _choose(self, negotiated: bytes | None) -> Core:
+    def _choose(self, negotiated: bytes | None) -> HttpCore:
         """The core for what ALPN negotiated: without an answer, the only protocol offered, else HTTP/1.1; as Gun."""
         if negotiated is None:
             name = next(iter(self._protocols)) if len(self._protocols) == 1 else "http"
@@ -447,9 +513,11 @@ class Connection:
         self._live[stream] = None
         return stream
 
-    def went_up(self, hop: Hop) -> None:
+    def went_up(self, hop: Hop[HttpCore]) -> None:
         self._transport_paused = False
         self._tell_owner(Up(connection=self, protocol=hop.core.name))
+        if self._options.on_up is not None and hop.running:
+            run_hook(self._options.on_up, self)
         if not hop.running:
             return
         # Only now, so that what was asked for first is sent first, whatever the owner asked for just now.
@@ -461,19 +529,23 @@ class Connection:
                 waiter.callback(hop.core.name)
         self.accepting(hop)
 
-    def went_down(self, hop: Hop, reason: GunError | None) -> None:
+    def went_down(self, hop: Hop[HttpCore], reason: GunError | None) -> None:
         self._hop = None
         self._fail_pings(reason)
         if self._factory.ending:
+            self._carried = None
             return
-        losses = hop.core.losses()
+        losses: Any = hop.core.losses()
+        killed = [stream for stream in losses.killed if stream._layer is None]  # what others carry, those say
+        killed, self._killed = killed + self._killed, []
+        protocol, self._carried = self._protocol(hop), None
         self._tell_owner(
             Down(
                 connection=self,
-                protocol=hop.core.name,
+                protocol=protocol,
                 reason=reason,
-                killed_streams=losses.killed,  # type: ignore[arg-type]
-                unprocessed_streams=losses.unprocessed,  # type: ignore[arg-type]
+                killed_streams=tuple(killed),
+                unprocessed_streams=losses.unprocessed,
             )
         )
 
@@ -508,9 +580,21 @@ class Connection:
         try:
             getattr(receiver, event.told_as)(event)
         except Exception:
-            _log.failure("{receiver} raised when it was told {event}; {stream}", receiver=receiver, event=event, stream=stream)
-            if stream is not None and not stream.ended:
-                self._fail_stream(stream, StreamClosed("the receiver of this stream raised an exception; see the log"), drain=True)
+            self._receiver_raised(receiver, event, stream)
+
+    def _ask_protocol(self, protocol: Any, event: Ws, stream: Stream) -> int | None:
+        """Let the application's `protocol` of a websocket handle a frame; what it says that costs."""
+        try:
+            cost: int | None = protocol.handle(event.frame)
+            return cost
+        except Exception:
+            self._receiver_raised(protocol, event, stream)
+            return None
+
+    def _receiver_raised(self, receiver: Any, event: Any, stream: Stream | None) -> None:
+        _log.failure("{receiver} raised when it was told {event}; {stream}", receiver=receiver, event=event, stream=stream)
+        if stream is not None and not stream.ended:
+            self._fail_stream(stream, StreamClosed("the receiver of this stream raised an exception; see the log"), drain=True)
 
     def _over(self, stream: Stream) -> None:
         self._live.pop(stream, None)
@@ -538,7 +622,7 @@ class Connection:
 
     def _end_streams(self, reason: GunError) -> None:
         self._pending.clear()
-        for stream in list(self._live):
+        for stream in [*self._live, *(stream for stream in self._layers if stream.ended)]:
             self.stream_failed(stream, reason)
         self.turn_over()
 

@@ -46,4 +46,7 @@ class IReceiver(Interface):
         """The server promises a response nobody asked for; its stream, ``event.pushed_stream``, is told to this receiver too."""
 
     def gun_upgrade(event: events.Upgrade) -> None:
-        """The server switched protocols; from here on `gun_data` brings that protocol's bytes."""
+        """The server switched protocols; from here on `gun_data` brings that protocol's bytes, or `gun_ws` a websocket's frames."""
+
+    def gun_ws(event: events.Ws) -> None:
+        """A frame of the websocket; a `Close` is the last."""

@@ -10,13 +10,25 @@ from __future__ import annotations
 
 import base64
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar, TypeVar
 
 from twisted_gun.errors import OptionError
 
-__all__ = ["Http2Options", "HttpOptions", "Options", "RetryFunction", "TcpOptions", "TlsOptions"]
+__all__ = [
+    "DeflateOptions",
+    "Http2Options",
+    "HttpOptions",
+    "Options",
+    "RetryFunction",
+    "TcpOptions",
+    "TlsOptions",
+    "WsOptions",
+    "make_options",
+    "nested",
+]
 
 #: Called before each retry with the retries left and the options; gives ``{"retries": left, "timeout": seconds}``.
 RetryFunction = Callable[[int, "Options"], Mapping[str, Any]]
@@ -201,6 +213,109 @@ class Http2Options:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DeflateOptions:
+    """
+    What is offered of permessage-deflate, and how messages are compressed (``ws_opts.compress``); RFC 7692 section 7.1.
+
+    The windows are powers of two in bytes, 8 to 15: `client_max_window_bits` of what we compress, `server_max_window_bits` of what the
+    server does. With `client_no_context_takeover` we, with `server_no_context_takeover` the server, compress each message by itself, which
+    takes less memory and compresses less. `level` and `memory_level` are zlib's. Messages below `threshold` bytes are not compressed.
+    """
+
+    prefix: ClassVar[str] = "ws_opts.compress."
+
+    client_max_window_bits: int = 15
+    client_no_context_takeover: bool = False
+    level: int = 6
+    memory_level: int = 8
+    server_max_window_bits: int = 15
+    server_no_context_takeover: bool = False
+    threshold: int = 0
+
+    def __post_init__(self) -> None:
+        bounds = {"client_max_window_bits": (8, 15), "server_max_window_bits": (8, 15), "level": (0, 9), "memory_level": (1, 9)}
+        for name, (least, most) in bounds.items():
+            value = getattr(self, name)
+            _check(self, name, type(value) is int and least <= value <= most, f"a whole number from {least} to {most}")
+        _check_bools(self, "client_no_context_takeover", "server_no_context_takeover")
+        _check_counts(self, "threshold", least=0)
+
+
+#: RFC 6455 section 4.1: the names of subprotocols are tokens.
+_TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WsOptions:
+    """
+    Options of websockets (``ws_opts``). Times in seconds, sizes in bytes. Gun's names and defaults.
+
+    `closing_timeout` is for the server's answer to a Close frame, and for the end of the connection after it. `compress` offers
+    permessage-deflate: True, or a `DeflateOptions` or a dict of its fields. `core` is "own", or "wsproto" for the reference. `flow` is how
+    many frames may be told before `update_flow`. `keepalive` sends a ping so often; where nothing at all comes within `ping_timeout` after
+    one, the websocket is given up. `max_message_size` bounds a message received, as it is after inflation, and `max_fragments`
+    the frames it may come in: beyond them the websocket fails with `LimitReached`.
+
+    `protocols` are the subprotocols offered, best first: names, or (name, protocol) pairs, where the protocol is a `WsProtocol`, or
+    another callable that takes (stream, headers, options) and gives an object with `handle(frame)`; `default_protocol` is for
+    where none was chosen or the chosen one names no protocol of its own. None tells each frame as a `Ws`. `require_protocol` fails
+    where the server chooses none. `reply_to` is told of the stream. With `silence_pings` pings and pongs are not told; pings are
+    answered all the same. `user_opts` is for protocols of your own.
+    """
+
+    prefix: ClassVar[str] = "ws_opts."
+
+    closing_timeout: float | None = 15.0
+    compress: Any = False
+    core: str = "own"
+    default_protocol: Any = None
+    flow: int | None = None
+    keepalive: float | None = None
+    max_fragments: int = 10_000
+    max_message_size: int = 16 * 1024 * 1024
+    ping_timeout: float | None = 20.0
+    protocols: tuple[Any, ...] = ()
+    reply_to: Any = None
+    require_protocol: bool = False
+    silence_pings: bool = True
+    user_opts: Any = None
+
+    def __post_init__(self) -> None:
+        _check_seconds(self, "closing_timeout", "keepalive", "ping_timeout", zero=False)
+        _check_counts(self, "flow", optional=True)
+        _check_counts(self, "max_fragments", "max_message_size")
+        _check_bools(self, "require_protocol", "silence_pings")
+        _check_callable(self, "default_protocol")
+        _check(self, "core", self.core in ("own", "wsproto"), "'own' or 'wsproto'")
+        if not isinstance(self.compress, bool):
+            object.__setattr__(self, "compress", nested("ws_opts.compress", DeflateOptions, self.compress))
+        object.__setattr__(self, "protocols", _subprotocols(self.protocols))
+
+    @property
+    def deflate(self) -> DeflateOptions | None:
+        """What is offered of permessage-deflate; None for nothing."""
+        if isinstance(self.compress, DeflateOptions):
+            return self.compress
+        return DeflateOptions() if self.compress else None
+
+
+def _subprotocols(value: object) -> tuple[tuple[bytes, Any], ...]:
+    """The subprotocols as (name, protocol) pairs, the names as bytes."""
+    expected = "a list of names, or of (name, protocol) pairs whose protocol is a callable or None; names are tokens, none twice"
+    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
+        raise OptionError("ws_opts.protocols", expected, value)
+    entries = value.items() if isinstance(value, Mapping) else value
+    pairs = [(entry, None) if isinstance(entry, (str, bytes)) else entry for entry in entries]
+    if not all(isinstance(pair, (tuple, list)) and len(pair) == 2 and isinstance(pair[0], (str, bytes)) for pair in pairs):
+        raise OptionError("ws_opts.protocols", expected, value)
+    named = [(name.encode("utf-8", "replace") if isinstance(name, str) else name, protocol) for name, protocol in pairs]
+    fit = all(_TOKEN.fullmatch(name) and (protocol is None or callable(protocol)) for name, protocol in named)
+    if not fit or len({name for name, _ in named}) != len(named):
+        raise OptionError("ws_opts.protocols", expected, value)
+    return tuple(named)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TcpOptions:
     """
     Options of the socket (``tcp_opts``).
@@ -274,7 +389,13 @@ def _digest(owner: object, pin: object) -> bytes:
     raise OptionError("tls_opts.pins", "SHA-256 digests: 32 bytes, 64 hexadecimal digits or base64", pin)
 
 
-_NESTED: dict[str, type[Any]] = {"http_opts": HttpOptions, "http2_opts": Http2Options, "tcp_opts": TcpOptions, "tls_opts": TlsOptions}
+_NESTED: dict[str, type[Any]] = {
+    "http_opts": HttpOptions,
+    "http2_opts": Http2Options,
+    "tcp_opts": TcpOptions,
+    "tls_opts": TlsOptions,
+    "ws_opts": WsOptions,
+}
 
 #: What Gun has and this version has not yet, so that asking for it says so.
 _NOT_YET = frozenset(
@@ -286,7 +407,6 @@ _NOT_YET = frozenset(
         "proxy",
         "raw_opts",
         "socks_opts",
-        "ws_opts",
     }
 )
 
@@ -304,7 +424,8 @@ class Options:
     best first: one over TCP; over TLS the list is offered by ALPN; None is "http" over TCP, and over TLS "http2" and "http". `retry` is
     how many more attempts follow a failed one or a lost connection: the first at once, the others every `retry_timeout`.
     `retry_fun(retries, options)` decides instead, before the first retry too, giving ``{"retries": left, "timeout": seconds}``; it is
-    not asked where none are left.
+    not asked where none are left. `on_up` is called with the connection each time that it is up, before what waits for that is sent: the
+    place to upgrade to a websocket again; a coroutine function is run.
     `max_waiting` is how many requests may wait for the connection to be up. `transport` is "tcp" or "tls" ("ssl" is the same); None
     is "tls" on port 443 and "tcp" elsewhere. `endpoint` is any `IStreamClientEndpoint` to dial instead of host and port.
     `supervise` is accepted for Gun's sake: there is no supervisor here. `trace` logs what happens to the connection.
@@ -316,6 +437,7 @@ class Options:
     http_opts: HttpOptions = field(default_factory=HttpOptions)
     http2_opts: Http2Options = field(default_factory=Http2Options)
     max_waiting: int = 1000
+    on_up: Callable[[Any], object] | None = None
     protocols: tuple[Any, ...] | None = None
     retry: int = 5
     retry_fun: RetryFunction | None = None
@@ -326,19 +448,20 @@ class Options:
     tls_opts: TlsOptions = field(default_factory=TlsOptions)
     trace: bool = False
     transport: str | None = None
+    ws_opts: WsOptions = field(default_factory=WsOptions)
 
     def __post_init__(self) -> None:
         _check_seconds(self, "connect_timeout", "domain_lookup_timeout", "tls_handshake_timeout")
         _check(self, "retry_timeout", _is_number(self.retry_timeout) and self.retry_timeout >= 0, "seconds, a number >= 0")
         _check_counts(self, "retry", least=0)
         _check_counts(self, "max_waiting")
-        _check_callable(self, "retry_fun")
+        _check_callable(self, "on_up", "retry_fun")
         _check_bools(self, "supervise", "trace")
         _check(self, "transport", self.transport in (None, "tcp", "tls", "ssl"), "'tcp' or 'tls'; HTTP/3 (quic) is not spoken here")
         connects = self.endpoint is None or callable(getattr(self.endpoint, "connect", None))
         _check(self, "endpoint", connects, "an IStreamClientEndpoint, or None")
         for name, kind in _NESTED.items():
-            object.__setattr__(self, name, _nested(name, kind, getattr(self, name)))
+            object.__setattr__(self, name, nested(name, kind, getattr(self, name)))
         if self.protocols is not None:
             object.__setattr__(self, "protocols", _protocols(self.protocols))
 
@@ -387,7 +510,8 @@ def _without_alias(options: Options | None, keywords: Mapping[str, Any], port: i
     return changes
 
 
-def _nested(name: str, kind: type[_Value], value: object) -> _Value:
+def nested(name: str, kind: type[_Value], value: object) -> _Value:
+    """`value` as options of that `kind`, which may be given as a dict; raises `OptionError`."""
     if isinstance(value, kind):
         return value
     if not isinstance(value, Mapping):
@@ -410,4 +534,4 @@ def _protocols(value: object) -> tuple[tuple[str, Any], ...]:
     fit = all(isinstance(pair, (tuple, list)) and len(pair) == 2 and pair[0] in _PROTOCOLS for pair in pairs)
     if not pairs or not fit or len({pair[0] for pair in pairs}) != len(pairs):
         raise OptionError("protocols", expected, value)
-    return tuple((name, own if own is None or name not in _OWN else _nested(f"{name}_opts", _OWN[name], own)) for name, own in pairs)
+    return tuple((name, own if own is None or name not in _OWN else nested(f"{name}_opts", _OWN[name], own)) for name, own in pairs)

@@ -10,17 +10,19 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable
-from inspect import iscoroutinefunction
+from inspect import iscoroutine, iscoroutinefunction
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from twisted_gun.errors import BadState, GunError, OptionError, TimedOut, UpgradeRefused
-from twisted_gun.events import Data, Down, Error, Event, Headers, Inform, Notify, Push, Response, Trailers, Up, Upgrade
+from twisted_gun.events import Binary, Data, Down, Error, Event, Headers, Inform, Notify, Push, Response, Text, Trailers, Up, Upgrade, Ws
 from twisted_gun.interfaces import IReceiver
 
-__all__ = ["Mailbox", "Receiver", "as_receiver", "check_timeout"]
+__all__ = ["Mailbox", "Receiver", "as_receiver", "check_timeout", "run_hook"]
 
 _METHODS = tuple(IReceiver.names())
 
@@ -59,6 +61,9 @@ class Receiver:
     def gun_upgrade(self, event: Upgrade) -> None:
         """The server switched protocols."""
 
+    def gun_ws(self, event: Ws) -> None:
+        """A frame of the websocket."""
+
 
 class _Callable:
     """A receiver that calls a function with each event."""
@@ -95,6 +100,30 @@ def check_timeout(timeout: float | None) -> None:
     """Raises `OptionError` unless `timeout` can be waited for, before anything waits."""
     if timeout is not None and not (isinstance(timeout, (int, float)) and 0 <= timeout < math.inf):
         raise OptionError("timeout", "seconds, a number >= 0, or None for no limit", timeout)
+
+
+def run_hook(hook: Callable[[Any], object], told: Any) -> None:
+    """
+    Call `hook` with `told`; a coroutine that it gives is run.
+
+    What it raises is logged, as a failure where it is its own; the end of a connection is for its owner to be told of.
+    """
+    try:
+        result = hook(told)
+        if iscoroutine(result):
+            result = Deferred.fromCoroutine(result)
+    except Exception:
+        _hook_failed(Failure(), hook)
+    else:
+        if isinstance(result, Deferred):
+            result.addErrback(_hook_failed, hook)
+
+
+def _hook_failed(failure: Failure, hook: object) -> None:
+    if failure.check(GunError):
+        _log.debug("{hook} ended: {reason}", hook=hook, reason=failure.value)
+    else:
+        _log.failure("{hook} raised", failure, hook=hook)
 
 
 #: Unread events of about this many bytes make the mailbox hold the peer back, and half as many let it go on.
@@ -333,5 +362,10 @@ class Mailbox:
         self._finish(TimedOut(stage, seconds, f"{what}; the stream lives on: await it again"))
 
 
-def _size(event: object) -> int:
-    return _EVENT_SIZE + (len(event.data) if type(event) is Data else 0)
+def _size(event: Any) -> int:
+    told: Any = event.frame if type(event) is Ws else event
+    kind = type(told)
+    return _EVENT_SIZE + (len(told.data) if kind is Data or kind is Binary else len(told.text) if kind is Text else 0)
+
+
+_log = Logger()

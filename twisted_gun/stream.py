@@ -21,11 +21,14 @@ from zope.interface import implementer
 
 from twisted_gun.errors import BadState, InvalidRequest, StreamError
 from twisted_gun.events import Data, Error, Event, Headers, Response, Trailers, Upgrade
+from twisted_gun.outgoing import Frames
 from twisted_gun.receivers import Mailbox
 from twisted_gun.request import content
+from twisted_gun.upgrading import WsUpgrade
 
 if TYPE_CHECKING:
     from twisted_gun.connection import Connection
+    from twisted_gun.layer import Layer
 
 __all__ = ["Body", "Stream", "StreamInfo"]
 
@@ -68,6 +71,8 @@ class Stream(Mailbox):
     _pulling = False
     _blocked = 0
     _granted = 0  # data events allowed by update_flow before the request could be sent
+    _upgrade: WsUpgrade | None = None  # what it asks to become
+    _layer: Layer | None = None  # what it has become
 
     def __init__(self, connection: Connection, method: bytes, receiver: Any) -> None:
         #: The `Connection` this stream belongs to.
@@ -145,6 +150,8 @@ class Stream(Mailbox):
         `InvalidRequest` where there is more, or at `fin` less, than the Content-Length said.
         """
         data = content(data)
+        if self._layer is not None:
+            raise BadState("this stream is a websocket and only accepts frames: use ws_send")
         if not self._open:
             if not data and self._left == 0:
                 return  # content of a known length was complete with its last byte; to say so comes late, not wrong
@@ -163,6 +170,17 @@ class Stream(Mailbox):
             self._queued.append((data, fin))
         else:
             self.connection._data(self, data, fin)
+
+    def ws_send(self, frames: Frames) -> None:
+        """
+        Send frames on the websocket that this stream has become: str is a `Text`, bytes are a `Binary`; a list is sent in its order.
+
+        Raises `BadState` where it is none (yet), or once a `Close` was sent or received; `InvalidRequest` for what may not be sent (lone
+        surrogates, more than 125 bytes in a control frame, a code that RFC 6455 section 7.4 forbids), of which nothing is sent then.
+        """
+        if self._layer is None:
+            raise BadState("this stream is no websocket, or not yet: await_upgrade tells when it is")
+        self._layer.send(frames)
 
     def update_flow(self, increment: int) -> None:
         """Allow `increment` more data events; without effect where no `flow` was given."""
@@ -209,8 +227,15 @@ class Stream(Mailbox):
         self._producer = None
 
     def write(self, data: bytes) -> None:
-        """As `data`, but what comes after the stream's end is dropped, as every Twisted transport does."""
-        if self._open:
+        """
+        As `data`, but what comes after the stream's end is dropped, as every Twisted transport does.
+
+        On a websocket it is a binary message.
+        """
+        if self._layer is not None:
+            if self._layer.open:
+                self._layer.send(data)
+        elif self._open:
             self.data(data)
 
     # For the connection.

@@ -24,6 +24,7 @@ from twisted_gun.net.dial import connect_failure
 from twisted_gun.net.hop import Hop
 from twisted_gun.net.timer import Deadlines
 from twisted_gun.options import Options, RetryFunction
+from twisted_gun.wire.core import HttpCore
 
 __all__ = ["GunClientFactory", "Living", "backoff"]
 
@@ -38,13 +39,13 @@ class Living(Interface):
 
     destination: str
 
-    def make_hop(self) -> Hop:
+    def make_hop(self) -> Hop[HttpCore]:
         """A new hop, about to be connected."""
 
-    def went_up(self, hop: Hop) -> None:
+    def went_up(self, hop: Hop[HttpCore]) -> None:
         """The connection is up."""
 
-    def went_down(self, hop: Hop, reason: GunError | None) -> None:
+    def went_down(self, hop: Hop[HttpCore], reason: GunError | None) -> None:
         """The connection that was up is down."""
 
     def terminated(self, reason: GunError | None) -> None:
@@ -72,7 +73,7 @@ class GunClientFactory(ReconnectingClientFactory):
         self.clock = clock
         #: As Gun's: "not_connected", "connecting", "tls_handshake", "connected", "closing"; at the end "terminated".
         self.state = "not_connected"
-        self.hop: Hop | None = None
+        self.hop: Hop[HttpCore] | None = None
         self.last_failure: GunError | None = None
         self._living = living
         self._options = options
@@ -128,7 +129,7 @@ class GunClientFactory(ReconnectingClientFactory):
             # Our own endpoints keep their limits; of somebody else's nothing is known.
             self._deadlines.set((self, "connect"), limit, lambda: self._connect_timed_out(connector, limit))
 
-    def buildProtocol(self, addr: IAddress | None) -> Hop | None:
+    def buildProtocol(self, addr: IAddress | None) -> Hop[HttpCore] | None:
         self._deadlines.clear((self, "connect"))
         if self.ending:
             return None
@@ -155,14 +156,14 @@ class GunClientFactory(ReconnectingClientFactory):
 
     # From the hop.
 
-    def hop_up(self, hop: Hop) -> None:
+    def hop_up(self, hop: Hop[HttpCore]) -> None:
         """The hop's core runs: the counts begin anew."""
         self.state = "connected"
         self.last_failure = None
         self.resetDelay()  # type: ignore[no-untyped-call]
         self._living.went_up(hop)
 
-    def hop_lost(self, hop: Hop, was_up: bool, reason: GunError | None) -> None:
+    def hop_lost(self, hop: Hop[HttpCore], was_up: bool, reason: GunError | None) -> None:
         """The hop's transport is gone."""
         self.last_failure = reason
         if not self.ending:

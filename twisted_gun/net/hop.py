@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, final
+from typing import Any, Generic, TypeVar, final
 from typing import Protocol as Interface
 
 from twisted.internet.error import ConnectionAborted, ConnectionDone
@@ -43,6 +43,7 @@ from twisted_gun.wire.steps import (
 
 __all__ = ["Above", "Hop", "HopOptions"]
 
+AnyCore = TypeVar("AnyCore", bound=Core)
 
 #: What may be written in the midst of a turn, in bytes, before those who send are paused; as much as Twisted's transports take.
 _MOST_QUEUED = 64 * 1024
@@ -51,10 +52,10 @@ _MOST_QUEUED = 64 * 1024
 class Above(Interface):
     """What stands above a hop, and is told."""
 
-    def up(self, hop: Hop) -> None:
+    def up(self, hop: Hop[Any]) -> None:
         """The hop's core runs."""
 
-    def accepting(self, hop: Hop) -> None:
+    def accepting(self, hop: Hop[Any]) -> None:
         """The hop's core takes new requests again."""
 
     def tell(self, event: StreamEvent) -> None:
@@ -84,7 +85,7 @@ class Above(Interface):
     def violated(self, reason: GunError) -> None:
         """The connection is being given up because of `reason`."""
 
-    def lost(self, hop: Hop, reason: GunError | None) -> None:
+    def lost(self, hop: Hop[Any], reason: GunError | None) -> None:
         """The transport is gone; `reason` is None where it ended in good order."""
 
 
@@ -99,7 +100,7 @@ class HopOptions:
 
 
 @implementer(IPushProducer, IHandshakeListener)
-class Hop(Protocol):
+class Hop(Protocol, Generic[AnyCore]):
     """
     One core over one transport.
 
@@ -107,13 +108,13 @@ class Hop(Protocol):
     the TLS transport once its handshake is done; both may raise `GunError`, which is then why the connection fails.
     """
 
-    core: Core
+    core: AnyCore
 
     def __init__(
         self,
         above: Above,
         deadlines: Deadlines,
-        choose: Callable[[bytes | None], Core],
+        choose: Callable[[bytes | None], AnyCore],
         confirm: Callable[[Any], None] | None = None,
         options: HopOptions | None = None,
     ) -> None:

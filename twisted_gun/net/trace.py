@@ -32,12 +32,12 @@ class Traced:
 
         return traced
 
-    def up(self, hop: Hop) -> None:
+    def up(self, hop: Hop[Any]) -> None:
         """The core runs."""
         self.log.info("{name}: up, {protocol}", name=self._name, protocol=hop.core.name)
         self._above.up(hop)
 
-    def lost(self, hop: Hop, reason: GunError | None) -> None:
+    def lost(self, hop: Hop[Any], reason: GunError | None) -> None:
         """The transport is gone."""
         self.log.info("{name}: lost, {reason}", name=self._name, reason=reason)
         self._above.lost(hop, reason)

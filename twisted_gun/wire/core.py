@@ -8,13 +8,14 @@ seconds, from any fixed point), and answers with steps. To a core a stream is a 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from twisted_gun.errors import GunError, LimitReached
 from twisted_gun.wire.steps import Steps
 
-__all__ = ["Core", "Losses", "Reader", "Request"]
+__all__ = ["Core", "HttpCore", "Losses", "Reader", "Request", "WsCore"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +25,8 @@ class Request:
 
     `headers` have lower-case names. `body` is the whole content, or None where it follows by `Core.data`; then `length` is its
     size in bytes if the caller gave it. `flow` is how many data events may be told before more is asked for;
-    None takes what the protocol's options say, and infinity is no limit.
+    None takes what the protocol's options say, and infinity is no limit. `protocol` is what the stream is to carry from its
+    response on, as HTTP's Upgrade field names it; None for an ordinary request.
     """
 
     method: bytes
@@ -34,6 +36,7 @@ class Request:
     body: bytes | None
     length: int | None = None
     flow: float | None = None
+    protocol: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,30 +52,16 @@ class Losses:
 
 
 class Core(Protocol):
-    """One protocol on one connection."""
+    """One protocol on one connection, which may itself be a stream of another."""
 
-    #: Gun's name of the protocol: "http", "http2", "raw", "socks".
+    #: Gun's name of the protocol: "http", "http2", "ws", "raw", "socks".
     name: str
-    #: Whether a response was received on this connection.
-    served: bool
     #: How long an orderly end may take, in seconds; None for ever.
     closing_timeout: float | None
 
     @property
-    def accepting(self) -> bool:
-        """Whether a new request may be given to this connection."""
-
-    @property
-    def renewable(self) -> bool:
-        """Whether the connection ends as a matter of course: to dial again is what the peer expects, and costs no retry."""
-
-    @property
     def last_words(self) -> GunError | None:
         """Why the peer said it ends the connection, if it did; where that is a matter of course, None."""
-
-    @property
-    def full(self) -> bool:
-        """Whether the peer allows no more requests at a time than there are."""
 
     def start(self, now: float) -> Steps:
         """The connection is there."""
@@ -85,15 +74,6 @@ class Core(Protocol):
 
     def losses(self) -> Losses:
         """The streams that ended with the connection; to be asked after it was lost."""
-
-    def request(self, stream: object, request: Request, now: float) -> Steps:
-        """Send `request`, whose answer is to be told to `stream`."""
-
-    def data(self, stream: object, data: bytes, fin: bool, now: float) -> Steps:
-        """Send a piece of the content of the request of `stream`; `fin` ends it."""
-
-    def cancel(self, stream: object, now: float, drain: bool = False) -> Steps:
-        """Tell no more of `stream`; with `drain`, the connection is not closed merely to be spared the rest of its response."""
 
     def update_flow(self, stream: object, increment: int, now: float) -> Steps:
         """Allow `increment` more data events for `stream`."""
@@ -115,6 +95,52 @@ class Core(Protocol):
 
     def time_passed(self, now: float) -> Steps:
         """It is `now`, and a deadline may have passed."""
+
+
+class HttpCore(Core, Protocol):
+    """A core that takes requests: HTTP/1.1 or HTTP/2."""
+
+    #: Whether a response was received on this connection.
+    served: bool
+
+    @property
+    def accepting(self) -> bool:
+        """Whether a new request may be given to this connection."""
+
+    @property
+    def renewable(self) -> bool:
+        """Whether the connection ends as a matter of course: to dial again is what the peer expects, and costs no retry."""
+
+    @property
+    def full(self) -> bool:
+        """Whether the peer allows no more requests at a time than there are."""
+
+    @property
+    def switched(self) -> bool:
+        """Whether the whole connection carries another protocol now, and so takes no requests any more."""
+
+    def request(self, stream: object, request: Request, now: float) -> Steps:
+        """Send `request`, whose answer is to be told to `stream`."""
+
+    def upgrade(self, stream: object, request: Request, now: float) -> Steps:
+        """Send `request`, which asks that `stream` carry ``request.protocol`` from its response on (RFC 9110 section 7.8, RFC 8441)."""
+
+    def data(self, stream: object, data: bytes, fin: bool, now: float) -> Steps:
+        """Send a piece of the content of the request of `stream`, or of what it carries; `fin` ends it."""
+
+    def cancel(self, stream: object, now: float, drain: bool = False) -> Steps:
+        """Tell no more of `stream`; with `drain`, the connection is not closed merely to be spared the rest of its response."""
+
+
+class WsCore(Core, Protocol):
+    """A core of websockets, on the one stream that it stands on."""
+
+    @property
+    def open(self) -> bool:
+        """Whether frames may be sent: no Close frame was sent or received."""
+
+    def send(self, frames: Sequence[tuple[int, bytes]], now: float) -> Steps:
+        """Send frames, each an opcode and a payload; raises `BadState` once a Close frame was sent or received."""
 
 
 class Reader:

@@ -1,18 +1,20 @@
-"""Which core speaks HTTP/2: our own, or the reference."""
+"""Which core speaks HTTP/2, or websockets: our own, or the reference."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from twisted_gun.options import Http2Options
-from twisted_gun.wire.core import Core
+from twisted_gun.options import Http2Options, WsOptions
+from twisted_gun.wire.core import HttpCore, WsCore
+from twisted_gun.wire.handshake import Agreement
 from twisted_gun.wire.http2 import Http2
+from twisted_gun.wire.websocket import Websocket
 
-__all__ = ["http2_core"]
+__all__ = ["http2_core", "websocket_core"]
 
 
-def http2_core(options: Http2Options, scheme: bytes, promised: Callable[[Any, bytes], Any]) -> Core:
+def http2_core(options: Http2Options, scheme: bytes, promised: Callable[[Any, bytes], Any]) -> HttpCore:
     """The core that `options.core` names; `promised` makes the key of a pushed stream, from its parent's and its method."""
     if options.core == "h2":
         # Here, since h2 takes its time to be imported, and only those who ask for it need it.
@@ -20,3 +22,12 @@ def http2_core(options: Http2Options, scheme: bytes, promised: Callable[[Any, by
 
         return Reference(options, scheme, promised)
     return Http2(options, scheme, promised)
+
+
+def websocket_core(stream: Any, options: WsOptions, agreement: Agreement, silent: bool) -> WsCore:
+    """The core that `options.core` names, for what was agreed; `silent` where pings and pongs are not told."""
+    if options.core == "wsproto":
+        from twisted_gun.wire.reference.websocket import Websocket as Reference
+
+        return Reference(stream, options, agreement, silent)
+    return Websocket(stream, options, agreement, silent)

@@ -7,7 +7,7 @@ from twisted_gun.options import HttpOptions
 from twisted_gun.wire.core import Request
 from twisted_gun.wire.response import ends_connection
 
-__all__ = ["Exchange", "encode_content", "encode_head"]
+__all__ = ["Exchange", "encode_content", "encode_head", "upgrade_fields"]
 
 _VERSIONS = {"HTTP/1.1": b"HTTP/1.1", "HTTP/1.0": b"HTTP/1.0"}
 _HAS_CONTENT = frozenset({b"POST", b"PUT", b"PATCH"})
@@ -37,7 +37,7 @@ def encode_head(exchange: Exchange, options: HttpOptions) -> bytes:
     request, version = exchange.request, options.version
     exchange.last = ends_connection(request.headers, version)
     length = request.length if request.body is None else len(request.body)
-    fields: Headers = ((b"host", request.authority), *request.headers)
+    fields: Headers = ((b"host", request.authority), *upgrade_fields(request.protocol), *request.headers)
     # RFC 9110 section 8.6: Content-Length is sent "when the method defines a meaning for enclosed content", if only as 0.
     if length or (length == 0 and request.method in _HAS_CONTENT):
         fields = ((b"content-length", b"%d" % length), *fields)
@@ -49,6 +49,11 @@ def encode_head(exchange: Exchange, options: HttpOptions) -> bytes:
         fields = tuple((transform(name), value) for name, value in fields)
     lines = b"".join([b"%b: %b\r\n" % field for field in fields])
     return b"%b %b %b\r\n%b\r\n" % (request.method, request.target, _VERSIONS[version], lines)
+
+
+def upgrade_fields(protocol: bytes | None) -> Headers:
+    """What asks for `protocol`; RFC 9110 section 7.8: the sender of Upgrade "MUST also send an 'Upgrade' connection option"."""
+    return () if protocol is None else ((b"connection", b"upgrade"), (b"upgrade", protocol))
 
 
 def encode_content(exchange: Exchange, data: bytes, fin: bool) -> bytes:

@@ -27,8 +27,8 @@ _REMEMBERED = 256
 
 #: RFC 9113 section 8.2.2: "An endpoint MUST NOT generate an HTTP/2 message containing connection-specific header fields".
 _OF_A_CONNECTION = frozenset({b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"})
-#: These are for the first hop of HTTP/1.1 only (RFC 9113 section 3.1).
-_NOT_SENT = _OF_A_CONNECTION | {b"http2-settings"}
+#: These are for HTTP/1.1 only (RFC 9113 section 3.1, RFC 8441 section 5).
+_NOT_SENT = _OF_A_CONNECTION | {b"http2-settings", b"sec-websocket-key"}
 _HAS_CONTENT = frozenset({b"POST", b"PUT", b"PATCH"})
 
 
@@ -66,13 +66,17 @@ def request_fields(request: Request) -> RequestFields:
     # RFC 9110 section 8.6: Content-Length is sent "when the method defines a meaning for enclosed content", if only as 0.
     if length or (length == 0 and request.method in _HAS_CONTENT):
         fields = ((b"content-length", b"%d" % length), *fields)
+    method = request.method
+    if request.protocol is not None:
+        # RFC 8441 section 4: the pseudo-header field :protocol makes it an extended CONNECT, with the others as in any request.
+        method, fields = b"CONNECT", ((b":protocol", request.protocol), *fields)
     absolute = None if request.target.startswith(b"/") else _ABSOLUTE.fullmatch(request.target)
     if absolute is None:
-        return RequestFields(request.method, request.authority, request.target, fields)
+        return RequestFields(method, request.authority, request.target, fields)
     # RFC 9113 section 8.3.1: an OPTIONS request for a URI without a path has "a value of '*'", any other one "a value of '/'".
     empty = b"*" if request.method == b"OPTIONS" and not absolute[2] else b"/" + absolute[2]
     path = absolute[2] if absolute[2].startswith(b"/") else empty
-    return RequestFields(request.method, absolute[1].rpartition(b"@")[2], path, fields)
+    return RequestFields(method, absolute[1].rpartition(b"@")[2], path, fields)
 
 
 @lru_cache(maxsize=128)

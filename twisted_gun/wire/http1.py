@@ -3,8 +3,8 @@ HTTP/1.1 and HTTP/1.0 (RFC 9112), the client's side, pipelined.
 
 Responses belong to requests in their order, so the core is a queue of exchanges: the first is being answered, the last may
 still be sending its content. It is strict where leniency has hurt others (line ends, lengths, chunk sizes), and bounded
-everywhere. The head of a response is read in `wire/response.py`, its content in `wire/content.py`; a request becomes bytes in
-`wire/exchange.py`. Who is told, and of what time it is, is for others to say.
+everywhere. The head of a response is taken in `wire/head.py` and read in `wire/response.py`, its content in `wire/content.py`; a
+request becomes bytes in `wire/exchange.py`. Who is told, and of what time it is, is for others to say.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ from twisted_gun.options import HttpOptions
 from twisted_gun.wire.content import ByLength, Chunked, Content, UntilClose
 from twisted_gun.wire.core import Losses, Reader, Request
 from twisted_gun.wire.ends import closed_by, cut_off
-from twisted_gun.wire.exchange import Exchange, encode_content, encode_head
-from twisted_gun.wire.response import Head, check_partial_head, check_status_line_size, framing_of, parse_head, switched_protocol
+from twisted_gun.wire.exchange import Exchange, encode_content, encode_head, upgrade_fields
+from twisted_gun.wire.head import HeadReader
+from twisted_gun.wire.response import Head, framing_of, parse_head, switched_protocol
 from twisted_gun.wire.steps import (
     Accepting,
     Close,
@@ -61,10 +62,12 @@ class Http1:
         self.closing_timeout = options.closing_timeout
         self._options = options
         self._reader = Reader()
+        self._heads = HeadReader(self._reader, options)
         self._reading = "head"  # one of _READERS
         self._exchanges: deque[Exchange] = deque()  # written, and not yet answered
         self._waiting: deque[Exchange] = deque()  # not written, behind an unfinished request
         self._uploading: Exchange | None = None
+        self._switching: Exchange | None = None  # which asks for another protocol: whether others may follow is not known yet
         self._closing = False  # the connection ends with its first exchange
         self._accepting = True  # False once the connection is known to take no more
         self._cancelled = 0  # exchanges whose response nobody wants any more
@@ -73,8 +76,6 @@ class Http1:
         self._written: Request | None = None  # the request that was written last, which often comes again
         self._written_head = b""
         self._content: Content = ByLength(0)  # of the first exchange's response
-        self._checked = 0  # bytes of a partial head that were looked at already
-        self._blank_line_allowed = True
         self._killed: list[object] = []
         self._unprocessed: list[object] = []
         self._deadlines: dict[str, float] = {}
@@ -86,6 +87,10 @@ class Http1:
     def accepting(self) -> bool:
         # What is written behind a cancelled response would be lost if that turns out too long to be read for nothing.
         return self._accepting and not self._cancelled
+
+    @property
+    def switched(self) -> bool:
+        return self._reading == "tunnel"
 
     def losses(self) -> Losses:
         return Losses(tuple(self._killed), tuple(self._unprocessed))
@@ -139,7 +144,7 @@ class Http1:
     def request(self, stream: object, request: Request, now: float) -> Steps:
         steps: Steps = []
         exchange = Exchange(stream, request, self._options.flow)
-        if self._uploading is not None:
+        if self._uploading is not None or self._switching is not None:
             self._waiting.append(exchange)
             if not exchange.sent:
                 exchange.queued = []
@@ -149,6 +154,11 @@ class Http1:
             if self._timed:
                 self._was_active(now)
         return steps
+
+    def upgrade(self, stream: object, request: Request, now: float) -> Steps:
+        if self._options.version == "HTTP/1.0":
+            return [StreamFailed(stream, BadState("Websocket cannot be used over an HTTP/1.0 connection."))]
+        return self.request(stream, request, now)
 
     def data(self, stream: object, data: bytes, fin: bool, now: float) -> Steps:
         steps: Steps = []
@@ -210,6 +220,8 @@ class Http1:
             return steps
         self._closing = True
         self._accepting = False
+        if self._reading == "tunnel" and self._exchanges[0].request.protocol is not None:
+            return steps  # what it carries has a closing handshake of its own
         if not self._exchanges or self._reading == "tunnel":
             self._close(steps)
             return steps
@@ -234,6 +246,8 @@ class Http1:
         self._exchanges.append(exchange)
         self._accepting = self._accepting and not exchange.last
         body = request.body
+        if request.protocol is not None:
+            self._switching = exchange
         if body is None:
             self._uploading = exchange
             steps.append(Write(head))
@@ -251,9 +265,12 @@ class Http1:
             exchange.sent = True
             self._uploading = None
             self._write_waiting(steps)
+        elif fin and exchange.request.protocol is not None:
+            self._end_tunnel(exchange, steps)
+            self._close(steps)
 
     def _write_waiting(self, steps: Steps) -> None:
-        while self._waiting and self._uploading is None and self._accepting:
+        while self._waiting and self._uploading is None and self._switching is None and self._accepting:
             exchange = self._waiting.popleft()
             queued, exchange.queued = exchange.queued, None
             self._write_request(exchange, steps)
@@ -284,65 +301,31 @@ class Http1:
         return first.held or (first.flow is not None and first.flow <= 0)
 
     def _read_head(self, steps: Steps, now: float) -> bool:
-        reader, options = self._reader, self._options
-        if self._blank_line_allowed and reader.starts_with(b"\r") and not self._skip_blank_line(now):
+        if self._heads.skip_blank_line():
+            if self._exchanges:
+                self._start_header_timeout(now)
             return False
-        size = len(reader)
-        if not size:
+        if not len(self._reader):
             return False
         if not self._exchanges:
-            return self._refuse_unsolicited(steps)
+            # They would be taken for the answer to the next request, so they are never looked at.
+            return self._fail(ProtocolViolation("the server sent bytes that answer no request (unsolicited_response)"), steps)
         try:
-            block = self._take_head(size)
+            block = self._heads.take()
             if block is None:
-                return self._await_head(now)
-            head = parse_head(block, options)
+                self._start_header_timeout(now)
+                return False
+            head = parse_head(block, self._options)
         except (ProtocolViolation, LimitReached) as error:
             return self._fail(error, steps)
-        self._checked = 0
         self._deadlines.pop("headers", None)
         if head.status < 200:
             return self._take_interim(self._exchanges[0], head, len(block), steps)
         return self._take_final(self._exchanges[0], head, steps)
 
-    def _skip_blank_line(self, now: float) -> bool:
-        """Pass over the one empty line that some servers send after a response; False where only a part of it is there."""
-        start = self._reader.peek(2)
-        if start == b"\r\n":
-            self._reader.take(2)
-            self._blank_line_allowed = False
-        elif len(start) == 1 and self._exchanges:
-            self._start_header_timeout(now)
-        return len(start) == 2
-
-    def _refuse_unsolicited(self, steps: Steps) -> bool:
-        """Bytes nobody asked for would be taken for the answer to the next request, so they are never looked at."""
-        return self._fail(ProtocolViolation("the server sent bytes that answer no request (unsolicited_response)"), steps)
-
-    def _await_head(self, now: float) -> bool:
-        """A part of a head is there: look at what is new in it, and start the clock."""
-        size, seen = len(self._reader), self._checked
-        first = seen < len(b"HTTP/1.")
-        check_partial_head(self._reader.peek(size, 0 if first else seen - 1), first)
-        self._checked = size
-        self._start_header_timeout(now)
-        return False
-
     def _start_header_timeout(self, now: float) -> None:
         if self._options.header_timeout is not None:
             self._deadlines.setdefault("headers", now + self._options.header_timeout)
-
-    def _take_head(self, size: int) -> bytes | None:
-        """The whole head, if it is there; what is wrong with its beginning is met before a limit behind it, however it is cut."""
-        reader, options = self._reader, self._options
-        most = options.max_status_line_size
-        if size > most and self._checked <= most + 2:  # else the status line was seen to end
-            check_status_line_size(reader.peek(most + 2), most)
-        try:
-            return reader.until(b"\r\n\r\n", options.max_header_block_size, "max_header_block_size")
-        except LimitReached:
-            check_partial_head(reader.peek(options.max_header_block_size), True)
-            raise
 
     def _take_interim(self, exchange: Exchange, head: Head, size: int, steps: Steps) -> bool:
         if head.status == 101:
@@ -360,12 +343,17 @@ class Http1:
 
     def _take_switch(self, exchange: Exchange, head: Head, steps: Steps) -> bool:
         """RFC 9110 section 7.8: "a server MUST NOT switch to a protocol that was not indicated by the client"."""
-        protocol = switched_protocol(exchange.request.headers, head.headers)
+        request = exchange.request
+        protocol = switched_protocol(upgrade_fields(request.protocol) or request.headers, head.headers)
         if protocol is None or not exchange.sent or len(self._exchanges) > 1:
             return self._fail(ProtocolViolation("Unexpected 101 Switching Protocols response."), steps)
         self._reading = "tunnel"
         self._closing = True
         self._accepting = False
+        self._switching = None
+        self._refuse_waiting("the whole connection carries another protocol now", steps)
+        if request.protocol is not None:
+            exchange.flow, exchange.held = None, False  # how much may come is for what the tunnel carries to say
         self._uploading = exchange
         exchange.chunked = False
         if exchange.cancelled:
@@ -449,8 +437,11 @@ class Http1:
         """The first exchange has its whole response."""
         exchange = self._exchanges.popleft()
         self.served = True
+        if exchange is self._switching:
+            self._switching = None
+            self._write_waiting(steps)
         self._reading = "head"
-        self._blank_line_allowed = True
+        self._heads.blank_line_allowed = True
         self._deadlines.pop("response", None)
         if exchange.cancelled:
             self._cancelled -= 1
@@ -484,6 +475,11 @@ class Http1:
         """What is still given of the content of a request that has ended must not get between those of others."""
         if self._uploading not in self._exchanges:
             self._uploading = None
+
+    def _refuse_waiting(self, why: str, steps: Steps) -> None:
+        waiting = list(self._waiting)
+        self._waiting.clear()
+        self._refuse(waiting, why, steps)
 
     def _refuse(self, exchanges: list[Exchange], why: str, steps: Steps) -> None:
         for exchange in exchanges:
@@ -531,6 +527,11 @@ class Http1:
         else:
             self._refuse(waiting, "the connection ended before this request was sent", steps)
 
+    def _end_tunnel(self, exchange: Exchange, steps: Steps) -> None:
+        """What the tunnel carries has come to its end, and with it the connection."""
+        self._exchanges.clear()
+        steps.append(TunnelClosed(exchange.stream))
+
     def _lose_first(self, first: Exchange, reason: GunError, clean: bool, steps: Steps) -> None:
         """The connection ended during the first exchange: in the middle of a message, or as its end."""
         if self._reading == "head" or first.cancelled:
@@ -540,6 +541,9 @@ class Http1:
             steps.append(Data(stream=first.stream, fin=True, data=b""))  # type: ignore[arg-type]
         elif clean and self._reading == "tunnel":
             steps.append(TunnelClosed(first.stream))
+        elif first.request.protocol is not None and self._reading == "tunnel":
+            self._killed.append(first.stream)
+            steps.append(StreamFailed(first.stream, reason))
         else:
             left = self._content.left if self._reading == "content" else None
             expected = None if left is None else first.received + left

@@ -1,8 +1,8 @@
 """
 The life of an HTTP/2 connection (RFC 9113 sections 3.4, 5.4, 6.5, 6.7 and 6.8): preface, settings, pings, GOAWAY, and the end.
 
-What both cores do alike, on top of `wire/streams.py`; frames are theirs. What a frame says they tell by the methods under "From the
-peer".
+What both cores do alike, on top of `wire/streams.py` and `wire/pushes.py`; frames are theirs. What a frame says they tell by the
+methods under "From the peer".
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from twisted_gun.errors import GoAway, GunError, TimedOut
+from twisted_gun.errors import GoAway, GunError, ShuttingDown, StreamRefused, TimedOut, UpgradeRefused
 from twisted_gun.options import Http2Options
-from twisted_gun.wire.core import Losses
+from twisted_gun.wire.core import Losses, Request
 from twisted_gun.wire.ends import closed_by, cut_off
 from twisted_gun.wire.frames import ACK, LARGEST, ConnectionFault, ErrorCode, FrameType, Setting, code_name
+from twisted_gun.wire.pushes import Pushes
 from twisted_gun.wire.states import State
 from twisted_gun.wire.steps import Accepting, Close, PingAnswered, SettingsChanged, Steps, StreamFailed
-from twisted_gun.wire.streams import Streams
 
 __all__ = ["Session"]
 
@@ -28,7 +28,7 @@ _KEEPALIVE: Final = bytes(8)
 _BOOLS = (Setting.ENABLE_PUSH, Setting.ENABLE_CONNECT_PROTOCOL)
 
 
-class Session(Streams):
+class Session(Pushes):
     """A core of HTTP/2 without its frames; see `twisted_gun.wire.core.Core`."""
 
     name = "http2"
@@ -43,6 +43,8 @@ class Session(Streams):
         self._unanswered = 0  # keepalive's pings
         self._acknowledged = False  # whether the server has acknowledged our settings
         self._opened_at = 0.0  # when the connection's window was opened last
+        self._asking: dict[object, Request] = {}  # upgrades that wait for the server's first SETTINGS
+        self._connect_protocol = False  # whether it takes them
         self._beginning: bytes | None = b""  # what has come of the server's preface; None once it was seen
 
     # What the core does with frames.
@@ -144,6 +146,18 @@ class Session(Streams):
         self._send_ping(payload)
         return self._done()
 
+    def upgrade(self, stream: object, request: Request, now: float) -> Steps:
+        self._now = now
+        if self._settled:
+            self._open_tunnel(stream, request)
+        else:
+            self._asking[stream] = request
+        return self._done()
+
+    def cancel(self, stream: object, now: float, drain: bool = False) -> Steps:
+        self._asking.pop(stream, None)
+        return super().cancel(stream, now, drain)
+
     def shutdown(self, now: float) -> Steps:
         self._now = now
         if not self._closed and not self._shut:
@@ -151,6 +165,26 @@ class Session(Streams):
             self._set("closing", self._options.closing_timeout)
             self._leave()
         return self._done()
+
+    # Streams that carry another protocol.
+
+    def _open_tunnel(self, stream: object, request: Request) -> None:
+        """RFC 8441 section 3: without SETTINGS_ENABLE_CONNECT_PROTOCOL a server has to take an extended CONNECT for a malformed request."""
+        if self._connect_protocol:
+            self._open(stream, request)
+        else:
+            text = "the server takes no websockets over HTTP/2: it sent no SETTINGS_ENABLE_CONNECT_PROTOCOL (RFC 8441 section 3)"
+            self._unprocessed.append(stream)
+            self._steps.append(StreamFailed(stream, UpgradeRefused(f"{text}; open a connection with protocols=['http'] for them", None)))
+
+    def _refuse_asking(self) -> None:
+        """The connection ends before the server said whether it takes upgrades."""
+        asking, self._asking = self._asking, {}
+        for stream in asking:
+            text = "the connection ended before this upgrade was sent"
+            error = ShuttingDown(text) if self._shut else StreamRefused(f"{text}; it was not processed: send it again")
+            self._unprocessed.append(stream)
+            self._steps.append(StreamFailed(stream, error))
 
     # From the peer.
 
@@ -182,7 +216,11 @@ class Session(Streams):
         self._peer_settings(settings)
         if Setting.MAX_CONCURRENT_STREAMS in settings or not self._settled:
             self._most_streams = min(settings.get(Setting.MAX_CONCURRENT_STREAMS, LARGEST), self._options.max_streams)
+        self._connect_protocol = bool(settings.get(Setting.ENABLE_CONNECT_PROTOCOL, self._connect_protocol))
         self._settled = True
+        asking, self._asking = self._asking, {}
+        for stream, request in asking.items():
+            self._open_tunnel(stream, request)
         if self._options.notify_settings_changed:
             known = {Setting(key): value for key, value in settings.items() if key in Setting._value2member_map_}
             named = {key.name.lower(): bool(value) if key in _BOOLS else value for key, value in known.items()}
@@ -229,6 +267,7 @@ class Session(Streams):
         if self._accepting:
             self._accepting = False
             self._send_goaway(ErrorCode.NO_ERROR)
+        self._refuse_asking()
         self._finish_if_idle()
 
     def _finish_if_idle(self) -> None:
@@ -244,13 +283,14 @@ class Session(Streams):
 
     def _end_all(self, reason: GunError) -> None:
         self._over()
+        self._refuse_asking()
         for stream in list(self._by_key.values()):
             # What has arrived is told even to those who had enough for now: there is no later.
             self._unpark(stream)
             if stream.state is not State.CLOSED:
                 self._killed.append(stream.key)
-                begun = stream.responded
-                error = cut_off(reason, stream.received, stream.expected) if begun else closed_by(reason)
+                begun = cut_off(reason, stream.received, stream.expected) if stream.responded else closed_by(reason)
+                error = reason if stream.tunnel else begun  # what it carries says what that means
                 self._steps.append(StreamFailed(stream.key, error))
         self._streams.clear()
         self._by_key.clear()

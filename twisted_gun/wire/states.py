@@ -63,6 +63,7 @@ class StreamState:
         "key",
         "parked",
         "parked_end",
+        "protocol",
         "queue",
         "queued_fin",
         "received",
@@ -70,6 +71,7 @@ class StreamState:
         "responded",
         "send_window",
         "state",
+        "tunnel",
     )
 
     def __init__(self, stream_id: int, key: Any, state: State, flow: float | None, send_window: int, receive_window: int) -> None:
@@ -82,6 +84,8 @@ class StreamState:
         self.held = False
         self.head = False  # whether the request was HEAD
         self.authority = b""
+        self.protocol: bytes | None = None  # what the request asks that the stream carry from its response on
+        self.tunnel = False  # whether it does
         self.responded = False  # whether the head of the final response was received
         self.informed = 0
         self.received = 0  # bytes of content

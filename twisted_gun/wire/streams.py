@@ -13,13 +13,13 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from twisted_gun.errors import GunError, LimitReached, ProtocolViolation, StreamRefused, StreamReset
-from twisted_gun.events import Data, Headers, Inform, Push, Response, Trailers
+from twisted_gun.events import Data, Headers, Inform, Response, Trailers, Upgrade
 from twisted_gun.options import Http2Options
 from twisted_gun.wire.core import Request
-from twisted_gun.wire.fields import Promise, RequestFields, ResponseHead, check_trailers, parse_promise, parse_response, request_fields
+from twisted_gun.wire.fields import RequestFields, ResponseHead, check_trailers, parse_response, request_fields
 from twisted_gun.wire.frames import DEFAULT_FRAME_SIZE, DEFAULT_WINDOW, LARGEST, ConnectionFault, ErrorCode, code_name
 from twisted_gun.wire.states import RECEIVED, SENT, State, StreamState
-from twisted_gun.wire.steps import Accepting, Close, PauseUpload, ResumeUpload, Steps, StreamFailed, Write
+from twisted_gun.wire.steps import Accepting, Close, PauseUpload, ResumeUpload, Steps, StreamFailed, TunnelClosed, TunnelData, Write
 from twisted_gun.wire.waits import waits
 from twisted_gun.wire.windows import Glitches, window_rules
 
@@ -120,13 +120,20 @@ class Streams:
     def full(self) -> bool:
         return self._accepting and self._settled and self._requests >= self._most_streams
 
+    #: Never: other streams go on beside one that carries another protocol.
+    switched = False
+
     def request(self, stream: object, request: Request, now: float) -> Steps:
         self._now = now
+        self._open(stream, request)
+        return self._done()
+
+    def _open(self, stream: object, request: Request) -> None:
         if self._requests >= self._most_streams:
             self._refuse(stream, "Maximum concurrency limit has been reached.")
-            return self._done()
+            return
         body = request.body
-        fin = body == b""
+        fin = body == b"" and request.protocol is None
         stream_id = self._next_id
         self._next_id = stream_id + 2
         if request is self._asked[0]:
@@ -139,6 +146,7 @@ class Streams:
         state = StreamState(stream_id, stream, SENT[State.IDLE, fin], flow, self._initial_window, window)
         state.head = request.method == b"HEAD"
         state.authority = fields.authority
+        state.protocol = request.protocol
         self._streams[stream_id] = self._by_key[stream] = state
         self._requests += 1
         self._updates += _UPDATES_OF_REQUEST
@@ -146,11 +154,10 @@ class Streams:
         if body:
             self._send_content(state, body, True)
         elif self._waits is not None:
-            self._waits.begin(state, now)
+            self._waits.begin(state, self._now)
         if self._next_id > LARGEST:
             # RFC 9113 section 5.1.1: "A client that is unable to establish a new stream identifier can establish a new connection".
             self._leave()
-        return self._done()
 
     def data(self, stream: object, data: bytes, fin: bool, now: float) -> Steps:
         state = self._by_key.get(stream)
@@ -264,9 +271,10 @@ class Streams:
         self._send_data(stream, data, fin)
 
     def _sent_all(self, stream: StreamState) -> None:
-        # Never closed by that: a response that is complete before its request has ended the stream.
         stream.state = SENT[stream.state, True]
-        if self._waits is not None:
+        if stream.state is State.CLOSED:  # of a tunnel only: else a response that is complete before its request has ended the stream
+            self._forget(stream)
+        elif self._waits is not None:
             self._waits.begin(stream, self._now)
 
     # From the peer: messages.
@@ -296,6 +304,9 @@ class Streams:
             self._inform(stream, head, fin)
             return
         stream.responded = True
+        if stream.protocol is not None and head.status < 300 and not fin:
+            self._switch(stream, stream.protocol, head)
+            return
         stream.expected = 0 if stream.head or head.status in (204, 304) else head.length
         if fin:
             self._check_length(stream, True)
@@ -304,7 +315,15 @@ class Streams:
         if fin:
             self._ended(stream)
 
+    def _switch(self, stream: StreamState, protocol: bytes, head: ResponseHead) -> None:
+        """RFC 8441 section 5: the stream carries another protocol now; how much of it may come is for that to say."""
+        stream.tunnel = self.served = True
+        stream.flow, stream.held = None, False
+        self._steps.append(Upgrade(stream=stream.key, protocols=(protocol,), headers=head.headers))
+
     def _take_trailers(self, stream: StreamState, fields: Headers, fin: bool) -> None:
+        if stream.tunnel:
+            raise ProtocolViolation("HEADERS on a stream that carries another protocol (RFC 9113 section 8.5)")
         if not fin:
             raise ProtocolViolation("header fields in the midst of the content (RFC 9113 section 8.1)")
         check_trailers(fields)
@@ -405,45 +424,6 @@ class Streams:
         else:
             self._drop(stream, StreamReset(f"Stream reset by server. ({code_name(code)})", code))
 
-    # From the peer: pushes.
-
-    def _promise_received(self, stream_id: int, promised_id: int, fields: Headers) -> None:
-        """RFC 9113 section 8.4: the server will answer a request nobody made; `promised_id` was checked to be a new one."""
-        self._last_promised = promised_id
-        parent = self._streams.get(stream_id)
-        if parent is None and self._is_idle(stream_id):
-            raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, f"PUSH_PROMISE on stream {stream_id}, which is idle (RFC 9113 section 5.1)")
-        if parent is None or self._shut:
-            self._refuse_promise(promised_id, ErrorCode.CANCEL)
-        elif self._pushes >= self._options.max_concurrent_streams:
-            self._refuse_promise(promised_id, ErrorCode.REFUSED_STREAM)
-        else:
-            try:
-                promise = parse_promise(fields)
-                # RFC 9113 section 8.4: the server must be authoritative for it; what else it may speak for is not known here.
-                if promise.scheme != self._scheme or promise.authority != parent.authority:
-                    raise ProtocolViolation("a promise of another origin")
-            except ProtocolViolation:
-                self._refuse_promise(promised_id, ErrorCode.PROTOCOL_ERROR)
-            else:
-                self._accept_promise(parent, promised_id, promise)
-
-    def _refuse_promise(self, promised_id: int, code: ErrorCode) -> None:
-        self._glitch()
-        self._send_reset(promised_id, code)
-        self._expect_late(self._options.initial_stream_window_size)
-
-    def _accept_promise(self, parent: StreamState, promised_id: int, promise: Promise) -> None:
-        key = self._promised(parent.key, promise.method)
-        stream = StreamState(promised_id, key, State.RESERVED, parent.flow_at_first, 0, self._options.initial_stream_window_size)
-        stream.head = promise.method == b"HEAD"
-        self._streams[promised_id] = self._by_key[key] = stream
-        self._pushes += 1
-        uri = b"%b://%b%b" % (promise.scheme, promise.authority, promise.path)
-        self._steps.append(Push(stream=parent.key, pushed_stream=key, method=promise.method, uri=uri, headers=promise.headers))
-        if self._waits is not None:
-            self._waits.begin(stream, self._now)
-
     # From the peer: what is of no use.
 
     def _late(self, stream_id: int, kind: str) -> None:
@@ -467,6 +447,12 @@ class Streams:
     # Telling content, and withholding it.
 
     def _tell_data(self, stream: StreamState, data: bytes, fin: bool) -> None:
+        if stream.tunnel:
+            if data:
+                self._steps.append(TunnelData(stream.key, data))
+            if fin:
+                self._steps.append(TunnelClosed(stream.key))
+            return
         if stream.flow is not None:
             stream.flow -= 1
         self._steps.append(Data(stream=stream.key, fin=fin, data=data))
@@ -496,7 +482,7 @@ class Streams:
             self._tell_data(stream, bytes(parked), end == ())
         if end:
             self._steps.append(Trailers(stream=stream.key, headers=end))
-        if end is not None:
+        if end is not None and stream.state is State.CLOSED:
             self._by_key.pop(stream.key, None)
             self._finish_if_idle()
         return len(parked)
@@ -516,6 +502,8 @@ class Streams:
         """The whole response has come. A request that is not complete by now is given up, as HTTP/1.1 has to do it."""
         self.served = True
         if stream.state is State.HALF_CLOSED_REMOTE:
+            if stream.tunnel:  # whose other direction goes on
+                return
             self._send_reset(stream.id, ErrorCode.NO_ERROR)
             self._late_frames += 1  # RFC 9113 section 8.1: the server may ask for just that
         self._forget(stream)

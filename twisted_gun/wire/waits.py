@@ -29,7 +29,8 @@ class Waits:
         self.end(stream)
         stage = "idle" if stream.responded else "response"
         limit = self._limits[stage]
-        waiting = stream.state is not State.CLOSED and not stream.withheld and (stream.responded or not stream.sending)
+        asked = stream.responded or not stream.sending or stream.protocol is not None
+        waiting = asked and stream.state is not State.CLOSED and not stream.withheld and not stream.tunnel
         if limit is not None and waiting:
             self._due[stage][stream] = now + limit
 

@@ -1,0 +1,134 @@
+"""
+What runs on the bytes of a stream since its request was answered: a hop of its own, over a tunnel.
+
+The connection below tells it of the tunnel, its own hop what comes of that; what is for the stream's owner goes to the connection
+again, as what is told of any stream. Frames of a websocket may go through a protocol of the application's first (`WsProtocol`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from twisted_gun.errors import GunError
+from twisted_gun.events import Error, Frame, Headers, Ping, Pong, StreamEvent, Ws
+from twisted_gun.net.hop import Hop, HopOptions
+from twisted_gun.net.trace import Traced
+from twisted_gun.net.tunnel import TunnelTransport
+from twisted_gun.options import WsOptions
+from twisted_gun.outgoing import outgoing
+from twisted_gun.stream import TRANSPORT, Stream
+from twisted_gun.wire.core import WsCore
+
+if TYPE_CHECKING:
+    from twisted_gun.connection import Connection
+
+__all__ = ["Layer", "WsProtocol"]
+
+
+class WsProtocol:
+    """
+    What an application makes of the frames of a subprotocol: `handle` is given each; Gun's gun_ws_protocol.
+
+    `headers` are those of the response that accepted the websocket, `options` the `WsOptions` it was asked for with.
+    """
+
+    def __init__(self, stream: Stream, headers: Headers, options: WsOptions) -> None:
+        self.stream = stream
+        self.headers = headers
+        self.options = options
+
+    def handle(self, frame: Frame) -> int | None:
+        """
+        Take `frame`; how much of the stream's flow that costs, None for 1.
+
+        This one tells it, unless it is a ping or a pong and ``silence_pings`` is set. A `Close` that is not told here is told afterwards.
+        """
+        if self.options.silence_pings and isinstance(frame, (Ping, Pong)):
+            return 0
+        self.tell(frame)
+        return 1
+
+    def tell(self, frame: Frame) -> None:
+        """Tell `frame` to whoever is told of the stream."""
+        self.stream.connection.tell(Ws(stream=self.stream, frame=frame))
+
+
+class Layer:
+    """The websocket that `stream` has become: an `Above` of its hop, which runs `core`, and below that a tunnel over `outer`."""
+
+    hop: Hop[WsCore]
+
+    def __init__(self, connection: Connection, outer: Hop[Any], stream: Stream, core: WsCore, protocol: Any, trace: bool) -> None:
+        self.stream = stream
+        #: Why it was given up, if it was.
+        self.reason: GunError | None = None
+        self._connection = connection
+        self._protocol = protocol
+        #: Where its hop takes what happens.
+        self.tell: Callable[[StreamEvent], None] = connection.tell if protocol is None else self._tell
+        deadlines = connection._deadlines
+        self._now = deadlines.now
+        self.tunnel = TunnelTransport(outer, stream, deadlines.now)
+        above: Any = Traced(self, f"{connection.destination} ws") if trace else self
+        # Whether the peer takes what is sent the hop below watches.
+        self.hop = Hop(above, deadlines, lambda _: core, options=HopOptions(send_timeout=None))
+
+    def __getattr__(self, name: str) -> Any:
+        # Whatever is no matter of this layer: accepting, turn_over, ping_answered and so on.
+        return getattr(self._connection, name)
+
+    # From the stream and the connection.
+
+    @property
+    def open(self) -> bool:
+        """Whether frames may be sent."""
+        return self.hop.core.open
+
+    def send(self, frames: object) -> None:
+        """Send frames; raises `InvalidRequest` or `BadState`."""
+        hop = self.hop
+        hop.perform(hop.core.send(outgoing(frames), self._now()))
+
+    def shutdown(self) -> None:
+        """Begin the closing handshake."""
+        if self.hop.running:
+            self.hop.perform(self.hop.core.shutdown(self._now()))
+
+    def drop(self) -> None:
+        """End at once, and tell nothing."""
+        self.hop.drop()
+
+    # From the hop: `net.hop.Above`.
+
+    def up(self, hop: Hop[Any]) -> None:
+        """Its owner is told by `Upgrade`."""
+
+    def _tell(self, event: StreamEvent) -> None:
+        if type(event) is not Ws:
+            self._connection.tell(event)
+        elif not self.stream.ended:
+            self._handle(event)
+
+    def stream_failed(self, stream: Stream, reason: GunError) -> None:
+        self._connection.tell(Error(connection=self._connection, stream=stream, reason=reason))
+
+    def upload_paused(self, stream: Stream | None, paused: bool) -> None:
+        self.stream._block(TRANSPORT, paused)
+
+    def violated(self, reason: GunError) -> None:
+        self.reason = reason
+        self._connection._layer_violated(self, reason)
+
+    def lost(self, hop: Hop[Any], reason: GunError | None) -> None:
+        self._connection._layer_over(self)
+
+    def _handle(self, event: Ws) -> None:
+        connection, stream = self._connection, self.stream
+        cost = connection._ask_protocol(self._protocol, event, stream)
+        if stream.ended:
+            return
+        if event.fin:
+            connection.tell(event)
+        elif cost is not None and cost != 1 and self.hop.running:
+            self.hop.perform(self.hop.core.update_flow(stream, 1 - cost, self._now()))

@@ -1,0 +1,129 @@
+"""
+A tunnel: one stream of a hop, seen as a transport.
+
+What stands on it does not know whether it is a socket or a stream; and of what stands on it nothing is known here. The stream is a
+key, as it is to the hop's core.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from twisted.internet.error import ConnectionAborted, ConnectionDone
+from twisted.internet.interfaces import IConsumer, IPushProducer, ITransport
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from twisted_gun.errors import GunError
+
+__all__ = ["CORE", "TRANSPORT", "TunnelTransport"]
+
+# Why what is sent has to wait: the core of the hop says so; its transport says so.
+CORE, TRANSPORT = 1, 2
+
+
+@implementer(ITransport, IConsumer, IPushProducer)
+class TunnelTransport:
+    """
+    The transport of `protocol`, over the stream `stream` of `hop`.
+
+    `data_received`, `closed`, `lost` and `block` are for whoever the hop tells.
+    """
+
+    disconnecting = False
+
+    def __init__(self, hop: Any, stream: object, now: Any) -> None:
+        self._hop = hop
+        self._stream = stream
+        self._now = now
+        self._protocol: Any = None
+        self._producer: Any = None
+        self._blocked = 0
+
+    def connect(self, protocol: Any) -> None:
+        """Let `protocol` stand on this transport."""
+        self._protocol = protocol
+        protocol.makeConnection(self)
+
+    # ITransport.
+
+    def write(self, data: bytes) -> None:
+        if not self.disconnecting:
+            hop = self._hop
+            hop.perform(hop.core.data(self._stream, data, False, self._now()))
+
+    def writeSequence(self, data: Iterable[bytes]) -> None:
+        self.write(b"".join(data))
+
+    def loseConnection(self) -> None:
+        """Send no more; the end comes when the peer says so too."""
+        if not self.disconnecting:
+            self.disconnecting = True
+            self._hop.perform(self._hop.core.data(self._stream, b"", True, self._now()))
+
+    def abortConnection(self) -> None:
+        self.disconnecting = True
+        self._hop.perform(self._hop.core.cancel(self._stream, self._now()))
+        self._end(Failure(ConnectionAborted()))
+
+    def getPeer(self) -> Any:
+        return self._hop.transport.getPeer()
+
+    def getHost(self) -> Any:
+        return self._hop.transport.getHost()
+
+    # IConsumer: one producer, as on every transport.
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        self._producer = producer
+        if self._blocked:
+            producer.pauseProducing()
+
+    def unregisterProducer(self) -> None:
+        self._producer = None
+
+    # IPushProducer: of what the peer sends.
+
+    def pauseProducing(self) -> None:
+        self._hold(True)
+
+    def resumeProducing(self) -> None:
+        self._hold(False)
+
+    def stopProducing(self) -> None:
+        self.loseConnection()
+
+    def _hold(self, held: bool) -> None:
+        self._hop.perform(self._hop.core.hold(self._stream, held, self._now()))
+
+    # From the hop.
+
+    def data_received(self, data: bytes) -> None:
+        """The peer sent `data`."""
+        if self._protocol is not None:
+            self._protocol.dataReceived(data)
+
+    def closed(self) -> None:
+        """The peer sends no more: the end, in good order."""
+        self.loseConnection()
+        self._end(Failure(ConnectionDone()))
+
+    def lost(self, reason: GunError) -> None:
+        """The stream, or all that it stands on, has ended by `reason`."""
+        self.disconnecting = True
+        self._end(Failure(reason))
+
+    def block(self, why: int, blocked: bool) -> None:
+        """Let who sends wait, or no longer."""
+        before, self._blocked = self._blocked, (self._blocked | why if blocked else self._blocked & ~why)
+        if self._producer is not None and bool(before) is not bool(self._blocked):
+            if blocked:
+                self._producer.pauseProducing()
+            else:
+                self._producer.resumeProducing()
+
+    def _end(self, reason: Failure) -> None:
+        protocol, self._protocol = self._protocol, None
+        if protocol is not None:
+            protocol.connectionLost(reason)
