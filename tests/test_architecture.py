@@ -22,27 +22,49 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("errors", "events", "interfaces"),
     ("headers", "options", "wire", "wire.steps", "net"),
     ("wire.core", "wire.response", "wire.ends", "wire.frames", "wire.hpack", "wire.states", "wire.waits", "wire.windows"),
-    ("wire.content", "wire.exchange", "wire.fields"),
-    ("wire.http1", "wire.streams"),
+    ("wire.masking", "wire.deflate", "wire.message"),
+    ("wire.content", "wire.exchange", "wire.fields", "wire.handshake", "wire.head"),
+    ("wire.http1", "wire.streams", "wire.ws_session"),
+    ("wire.pushes",),
     ("wire.session",),
     ("wire.framing",),
-    ("wire.http2", "wire.reference", "wire.reference.http2"),
+    ("wire.http2", "wire.websocket", "wire.reference", "wire.reference.http2", "wire.reference.websocket"),
     ("wire.cores",),
-    ("net.straight", "net.unbuffered", "net.trust", "net.tls", "net.dial", "net.timer", "receivers"),
+    ("net.straight", "net.tunnel", "net.unbuffered", "net.trust", "net.tls", "net.dial", "net.timer", "receivers", "outgoing"),
     ("net.hop", "request", "info"),
-    ("net.factory", "net.trace"),
-    ("stream",),
+    ("net.factory", "net.trace", "upgrading"),
+    ("stream", "pings"),
+    ("layer", "verbs"),
     ("connection",),
     ("opening",),
     ("",),  # the package itself: the public names
-    ("testing", "testing.http2", "testing.links", "testing.peers", "testing.recording", "testing.world"),
+    ("websocket", "websocket.adapter", "websocket.by_url", "websocket.sockets"),
+    (
+        "testing",
+        "testing.http2",
+        "testing.links",
+        "testing.peers",
+        "testing.recording",
+        "testing.websocket",
+        "testing.websocket_frames",
+        "testing.world",
+    ),
     ("exits", "progress", "demo_server"),
     ("fetch", "demo"),
     ("__main__",),
 )
 
 #: Imports for types only that may go up: an event names the connection and the stream it is about, a stream its connection.
-TYPES_ONLY = frozenset({("events", "connection"), ("events", "stream"), ("receivers", "stream"), ("stream", "connection")})
+TYPES_ONLY = frozenset(
+    {
+        ("events", "connection"),
+        ("events", "stream"),
+        ("receivers", "stream"),
+        ("stream", "connection"),
+        ("stream", "layer"),
+        ("layer", "connection"),
+    }
+)
 
 #: What ``wire/`` and whatever it imports must do without: Twisted, zope, clocks and sockets.
 IMPURE = frozenset({"twisted", "zope", "OpenSSL", "time", "datetime", "asyncio", "select", "socket", "ssl", "threading"})

@@ -150,7 +150,7 @@ class OpeningTests(LifeCase):
 
     def test_not_yet(self) -> None:
         """An option of Gun's that this version does not have says so."""
-        self.assertRaises(gun.OptionError, gun.open, "example.org", 80, reactor=Clock(), ws_opts={})
+        self.assertRaises(gun.OptionError, gun.open, "example.org", 80, reactor=Clock(), socks_opts={})
 
 
 class RequestTests(LifeCase):

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 from weakref import WeakSet
 
@@ -29,10 +28,10 @@ from twisted_gun.errors import (
     StreamRefused,
     TimedOut,
 )
-from twisted_gun.events import Data, Down, Error, Notify, Push, StreamEvent, Up, Upgrade, Ws
+from twisted_gun.events import Data, Down, Error, Notify, Push, StreamEvent, Up, Upgrade
 from twisted_gun.headers import HeadersLike, check_transform
 from twisted_gun.info import ConnectionInfo, Origin, tls_info
-from twisted_gun.layer import Layer
+from twisted_gun.layer import Layers
 from twisted_gun.net.dial import EndpointConnector
 from twisted_gun.net.factory import GunClientFactory
 from twisted_gun.net.hop import Hop, HopOptions
@@ -41,14 +40,14 @@ from twisted_gun.net.tls import ConnectionCreator
 from twisted_gun.net.trace import Traced
 from twisted_gun.options import Http2Options, HttpOptions, Options
 from twisted_gun.outgoing import Frames
+from twisted_gun.pings import Ping, Pings
 from twisted_gun.receivers import as_receiver, check_timeout, run_hook
 from twisted_gun.request import RequestOptions, check_request_options, make_request
 from twisted_gun.stream import CORE, PENDING, TRANSPORT, Stream
-from twisted_gun.upgrading import WsUpgrade, make_upgrade
+from twisted_gun.upgrading import make_upgrade
 from twisted_gun.verbs import Verbs
 from twisted_gun.wire.core import HttpCore, Request
-from twisted_gun.wire.cores import http2_core, websocket_core
-from twisted_gun.wire.handshake import check_answer
+from twisted_gun.wire.cores import http2_core
 from twisted_gun.wire.http1 import Http1
 from twisted_gun.wire.steps import StreamFailed
 
@@ -92,17 +91,15 @@ class Connection(Verbs):
         self._waking = False
         self._kept: list[Stream] = []  # ended in this turn, with events that those who are woken may still read
         self._transport_paused = False
-        self._layers: dict[Stream, Layer] = {}  # streams that carry something else
-        self._carried: Layer | None = None  # the one that has the whole connection to itself
-        self._killed: list[Any] = []  # streams that ended with the connection, inside others
-        self._pings: dict[_Ping, None] = {}  # not answered yet
+        self._layers = Layers(self)  # what streams carry beside HTTP
+        self._pings = Pings(self._woken)
         self._up_waiters: list[Deferred[str]] = []
         self._end_waiters: list[Deferred[GunError | None]] = []
         self._end: GunError | None = None
         self._violation: GunError | None = None  # the last one that was told
         self._factory = GunClientFactory(self, options, self._deadlines, reactor)
         #: Where it dials, for messages.
-        self.destination = destination
+        self.destination: str = destination
         self._connector = EndpointConnector(endpoint, self._factory)
         self._connector.connect()
 
@@ -119,7 +116,7 @@ class Connection(Verbs):
         """
         check_timeout(timeout)
         if self._hop is not None and self._hop.running:
-            return succeed(self._protocol(self._hop))
+            return succeed(self._layers.protocol(self._hop))
         if self._factory.state == "terminated":
             return fail(self._end or ShuttingDown("the connection was closed"))
         waiter: Deferred[str] = Deferred(self._forget_up)
@@ -160,7 +157,7 @@ class Connection(Verbs):
         if not self._factory.ending:
             self._fail_pending(ShuttingDown("the connection was shut down before this request was sent"))
             self._factory.shutdown()
-            for layer in list(self._layers.values()):
+            for layer in self._layers.all():
                 layer.shutdown()
         return ended
 
@@ -180,7 +177,7 @@ class Connection(Verbs):
             owner=self._owner,
             transport=str(self._options.transport),
             state_name=self._factory.state,
-            protocol=self._protocol(hop) if hop is not None and transport is not None else None,
+            protocol=self._layers.protocol(hop) if hop is not None and transport is not None else None,
             origin_scheme=self.origin.scheme,
             origin_host=self.origin.host,
             origin_port=self.origin.port,
@@ -219,12 +216,12 @@ class Connection(Verbs):
 
     def ws_send(self, frames: Frames) -> None:
         """Send frames, as `Stream.ws_send`, on the websocket that has the whole connection to itself; else raises `BadState`."""
-        if self._carried is None:
+        if self._layers.only is None:
             raise BadState(
                 "This connection does not currently accept Websocket frames. The Websocket upgrade was not performed. "
                 "This may happen as a result of automatic reconnect."
             )
-        self._carried.send(frames)
+        self._layers.only.send(frames)
 
     def ping(self, **request_options: Any) -> Deferred[float]:
         """
@@ -237,11 +234,9 @@ class Connection(Verbs):
         hop = self._hop
         if hop is None or not hop.running:
             raise BadState(f"the connection is {self._factory.state}: there is nobody to ping")
-        ping = _Ping(Deferred(lambda _: self._pings.pop(ping, None)), chosen.reply_to)
-        pinged: Hop[Any] = hop if self._carried is None else self._carried.hop
-        steps = pinged.core.ping(ping, self._deadlines.now())
-        self._pings[ping] = None
-        pinged.perform(steps)
+        pinged: Hop[Any] = hop if self._layers.only is None else self._layers.only.hop
+        ping = self._pings.make(chosen.reply_to)
+        pinged.perform(pinged.core.ping(ping, self._deadlines.now()))
         return ping.deferred
 
     def _request(self, method: bytes, path: str | bytes, headers: HeadersLike, body: Any, options: Mapping[str, Any]) -> Stream:
@@ -266,7 +261,7 @@ class Connection(Verbs):
             raise ShuttingDown("the connection is shutting down or closed: it takes no new requests")
         if self._factory.state == "terminated":
             raise BadState(f"the connection has ended, open a new one: {self._end or 'it was closed'}")
-        if self._carried is not None and not self._carried.stream.ended:
+        if self._layers.only is not None and not self._layers.only.stream.ended:
             raise BadState("This connection only accepts Websocket frames.")
 
     # Sending.
@@ -355,7 +350,7 @@ class Connection(Verbs):
         if event.fin:
             self._over(stream)
         elif type(event) is Upgrade:
-            if stream._upgrade is not None and not self._switch(stream, stream._upgrade, event):
+            if stream._upgrade is not None and not self._layers.begin(stream, stream._upgrade, event):
                 return
             stream._upgraded()
         if stream._receiver is not None:
@@ -405,12 +400,10 @@ class Connection(Verbs):
         else:
             self.tell(Data(stream=stream, fin=True, data=b""))
 
-    def ping_answered(self, ping: _Ping, seconds: float) -> None:
+    def ping_answered(self, ping: Ping, seconds: float) -> None:
         if ping.receiver is not None:
             self._call(ping.receiver, Notify(connection=self, type="ping_ack", info=seconds), None)
-        if ping in self._pings:
-            del self._pings[ping]
-            self._woken.append((ping.deferred, seconds))
+        self._pings.answered(ping, seconds)
 
     def settings_changed(self, settings: Mapping[str, int | bool]) -> None:
         self._tell_owner(Notify(connection=self, type="settings_changed", info=settings))
@@ -420,7 +413,7 @@ class Connection(Verbs):
             self._block(stream, CORE, paused)
             return
         self._transport_paused = paused
-        for each in [*self._live, *(stream for stream in self._layers if stream.ended)]:
+        for each in dict.fromkeys([*self._live, *self._layers.streams()]):
             self._block(each, TRANSPORT, paused)
 
     def _block(self, stream: Stream, why: int, blocked: bool) -> None:
@@ -436,51 +429,7 @@ class Connection(Verbs):
             self._tell_owner(Error(connection=self, stream=None, reason=reason))
 
     def lost(self, hop: Hop[HttpCore], reason: GunError | None) -> None:
-        if self._carried is not None:
-            reason = reason or self._carried.reason
-        self._factory.hop_lost(hop, hasattr(hop, "core"), reason)
-
-    # Layers.
-
-    def _switch(self, stream: Stream, asked: WsUpgrade, event: Upgrade) -> bool:
-        """The server says that `stream` is a websocket now; whether what it answered lets it be one."""
-        hop, options = self._hop, asked.options
-        assert hop is not None
-        try:
-            agreement = check_answer(asked.request.headers, event.headers, options, hop.core.switched)
-        except GunError as error:
-            self._fail_stream(stream, error)
-            return False
-        protocol = dict(options.protocols).get(agreement.protocol) or options.default_protocol  # type: ignore[call-overload]
-        core = websocket_core(stream, options, agreement, options.silence_pings and protocol is None)
-        if protocol is not None:
-            try:
-                protocol = protocol(stream, event.headers, options)
-            except Exception:
-                self._receiver_raised(protocol, event, stream)
-                return False
-        layer = Layer(self, hop, stream, core, protocol, self._options.trace)
-        self._layers[stream] = stream._layer = layer
-        if hop.core.switched:
-            self._carried = layer
-            self._fail_pending(StreamRefused("the whole connection is a websocket now; this request was not sent: send it on another"))
-        layer.tunnel.block(TRANSPORT, self._transport_paused)
-        layer.tunnel.connect(layer.hop)
-        if self._factory.ending:
-            layer.shutdown()
-        return True
-
-    def _layer_violated(self, layer: Layer, reason: GunError) -> None:
-        if layer is self._carried:
-            self.violated(reason)
-
-    def _layer_over(self, layer: Layer) -> None:
-        self._layers.pop(layer.stream, None)
-        if self._hop is None or self._hop.lost or not self._hop.running:
-            self._killed += layer.hop.core.losses().killed
-
-    def _protocol(self, hop: Hop[HttpCore]) -> str:
-        return hop.core.name if self._carried is None else self._carried.hop.core.name
+        self._factory.hop_lost(hop, hasattr(hop, "core"), self._layers.why(reason))
 
     # From the life: `net.factory.Living`.
 
@@ -532,22 +481,19 @@ class Connection(Verbs):
     def went_down(self, hop: Hop[HttpCore], reason: GunError | None) -> None:
         self._hop = None
         self._fail_pings(reason)
-        if self._factory.ending:
-            self._carried = None
-            return
         losses: Any = hop.core.losses()
-        killed = [stream for stream in losses.killed if stream._layer is None]  # what others carry, those say
-        killed, self._killed = killed + self._killed, []
-        protocol, self._carried = self._protocol(hop), None
-        self._tell_owner(
-            Down(
-                connection=self,
-                protocol=protocol,
-                reason=reason,
-                killed_streams=tuple(killed),
-                unprocessed_streams=losses.unprocessed,
+        protocol, killed = self._layers.protocol(hop), self._layers.killed(losses.killed)
+        self._layers.clear()
+        if not self._factory.ending:
+            self._tell_owner(
+                Down(
+                    connection=self,
+                    protocol=protocol,
+                    reason=reason,
+                    killed_streams=killed,
+                    unprocessed_streams=losses.unprocessed,
+                )
             )
-        )
 
     def terminated(self, reason: GunError | None) -> None:
         self._hop = None
@@ -582,15 +528,6 @@ class Connection(Verbs):
         except Exception:
             self._receiver_raised(receiver, event, stream)
 
-    def _ask_protocol(self, protocol: Any, event: Ws, stream: Stream) -> int | None:
-        """Let the application's `protocol` of a websocket handle a frame; what it says that costs."""
-        try:
-            cost: int | None = protocol.handle(event.frame)
-            return cost
-        except Exception:
-            self._receiver_raised(protocol, event, stream)
-            return None
-
     def _receiver_raised(self, receiver: Any, event: Any, stream: Stream | None) -> None:
         _log.failure("{receiver} raised when it was told {event}; {stream}", receiver=receiver, event=event, stream=stream)
         if stream is not None and not stream.ended:
@@ -613,16 +550,12 @@ class Connection(Verbs):
         self.turn_over()
 
     def _fail_pings(self, reason: GunError | None) -> None:
-        pings, self._pings = self._pings, {}
-        for ping in pings:
-            self._woken.append(
-                (ping.deferred, StreamClosed(f"the connection ended before the ping was answered: {reason or 'it was closed'}"))
-            )
+        self._pings.fail(reason)
         self.turn_over()
 
     def _end_streams(self, reason: GunError) -> None:
         self._pending.clear()
-        for stream in [*self._live, *(stream for stream in self._layers if stream.ended)]:
+        for stream in dict.fromkeys([*self._live, *self._layers.streams()]):
             self.stream_failed(stream, reason)
         self.turn_over()
 
@@ -646,14 +579,6 @@ class Connection(Verbs):
         last = self._factory.last_failure
         why = "" if last is None else f"; the last attempt failed: {last}"
         return f" (the connection is {self._factory.state}, and goes on trying{why})"
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Ping:
-    """A ping that is under way, and who is told of its answer."""
-
-    deferred: Deferred[float]
-    receiver: Any
 
 
 def _confirm(creator: ConnectionCreator) -> Callable[[Any], None]:

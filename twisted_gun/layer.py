@@ -1,5 +1,5 @@
 """
-What runs on the bytes of a stream since its request was answered: a hop of its own, over a tunnel.
+What runs on the bytes of a stream since its request was answered: a hop of its own, over a tunnel; and all of those of a connection.
 
 The connection below tells it of the tunnel, its own hop what comes of that; what is for the stream's owner goes to the connection
 again, as what is told of any stream. Frames of a websocket may go through a protocol of the application's first (`WsProtocol`).
@@ -7,23 +7,27 @@ again, as what is told of any stream. Frames of a websocket may go through a pro
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from twisted_gun.errors import GunError
-from twisted_gun.events import Error, Frame, Headers, Ping, Pong, StreamEvent, Ws
+from twisted_gun.errors import GunError, StreamRefused
+from twisted_gun.events import Error, Frame, Headers, Ping, Pong, StreamEvent, Upgrade, Ws
 from twisted_gun.net.hop import Hop, HopOptions
 from twisted_gun.net.trace import Traced
+from twisted_gun.net.tunnel import TRANSPORT as TUNNEL_TRANSPORT
 from twisted_gun.net.tunnel import TunnelTransport
 from twisted_gun.options import WsOptions
 from twisted_gun.outgoing import outgoing
 from twisted_gun.stream import TRANSPORT, Stream
+from twisted_gun.upgrading import WsUpgrade
 from twisted_gun.wire.core import WsCore
+from twisted_gun.wire.cores import websocket_core
+from twisted_gun.wire.handshake import check_answer
 
 if TYPE_CHECKING:
     from twisted_gun.connection import Connection
 
-__all__ = ["Layer", "WsProtocol"]
+__all__ = ["Layer", "Layers", "WsProtocol"]
 
 
 class WsProtocol:
@@ -118,17 +122,96 @@ class Layer:
 
     def violated(self, reason: GunError) -> None:
         self.reason = reason
-        self._connection._layer_violated(self, reason)
+        if self is self._connection._layers.only:
+            self._connection.violated(reason)
 
     def lost(self, hop: Hop[Any], reason: GunError | None) -> None:
-        self._connection._layer_over(self)
+        self._connection._layers.over(self)
 
     def _handle(self, event: Ws) -> None:
         connection, stream = self._connection, self.stream
-        cost = connection._ask_protocol(self._protocol, event, stream)
+        try:
+            cost = self._protocol.handle(event.frame)
+        except Exception:
+            connection._receiver_raised(self._protocol, event, stream)
+            return
         if stream.ended:
             return
         if event.fin:
             connection.tell(event)
         elif cost is not None and cost != 1 and self.hop.running:
             self.hop.perform(self.hop.core.update_flow(stream, 1 - cost, self._now()))
+
+
+class Layers:
+    """The layers of a connection; `only` is the one that has the whole connection to itself, if one does."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.only: Layer | None = None
+        self._connection = connection
+        self._layers: dict[Stream, Layer] = {}
+        self._killed: list[Any] = []  # streams inside others that ended with the connection
+        self.get = self._layers.get
+
+    def all(self) -> list[Layer]:
+        """Those that have not ended."""
+        return list(self._layers.values())
+
+    def streams(self) -> list[Stream]:
+        """The streams that carry them; what those are told may have ended before."""
+        return list(self._layers)
+
+    def begin(self, stream: Stream, asked: WsUpgrade, event: Upgrade) -> bool:
+        """The server says that `stream` is a websocket now; whether what it answered lets it be one."""
+        connection, options = self._connection, asked.options
+        hop = connection._hop
+        assert hop is not None
+        try:
+            agreement = check_answer(asked.request.headers, event.headers, options, hop.core.switched)
+        except GunError as error:
+            connection._fail_stream(stream, error)
+            return False
+        make = dict(options.protocols).get(agreement.protocol) or options.default_protocol
+        try:
+            protocol = None if make is None else make(stream, event.headers, options)
+        except Exception:
+            connection._receiver_raised(make, event, stream)
+            return False
+        core = websocket_core(stream, options, agreement, options.silence_pings and protocol is None)
+        layer = Layer(connection, hop, stream, core, protocol, connection._options.trace)
+        self._layers[stream] = stream._layer = layer
+        if hop.core.switched:
+            self.only = layer
+            connection._fail_pending(StreamRefused("the connection is a websocket now; this request was not sent: send it on another"))
+        layer.tunnel.block(TUNNEL_TRANSPORT, connection._transport_paused)
+        layer.tunnel.connect(layer.hop)
+        if connection._factory.ending:
+            layer.shutdown()
+        return True
+
+    def over(self, layer: Layer) -> None:
+        """`layer` has ended."""
+        self._layers.pop(layer.stream, None)
+        hop = self._connection._hop
+        if hop is None or hop.lost or not hop.running:
+            self._killed += layer.hop.core.losses().killed
+
+    def protocol(self, hop: Hop[Any]) -> str:
+        """Gun's name of what is spoken over `hop`, the connection's."""
+        name: str = hop.core.name if self.only is None else self.only.hop.core.name
+        return name
+
+    def why(self, reason: GunError | None) -> GunError | None:
+        """Why the connection ended, where its transport did by `reason`: after a closing handshake in good order."""
+        if self.only is None:
+            return reason
+        return None if self.only.hop.core.closed else self.only.reason or reason
+
+    def killed(self, below: Iterable[Any]) -> tuple[Any, ...]:
+        """The streams that ended with the connection: of those `below`, without what carried others, and of those inside."""
+        return (*(stream for stream in below if stream._layer is None), *self._killed)
+
+    def clear(self) -> None:
+        """The connection has ended."""
+        self.only = None
+        self._killed.clear()

@@ -16,7 +16,7 @@ from twisted_gun.receivers import as_receiver
 
 __all__ = ["open", "open_unix", "open_url"]
 
-_PORTS = {"http": 80, "https": 443}
+_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 
 
 def open(  # noqa: A001 - Gun's name
@@ -63,7 +63,7 @@ def open_unix(
 
 
 def open_url(url: str, **arguments: Any) -> Connection:
-    """A connection to the origin of an http or https `url`, whose path is not looked at; otherwise as `open`."""
+    """A connection to the origin of an http, https, ws or wss `url`, whose path is not looked at; otherwise as `open`."""
     if not isinstance(url, (str, bytes)):
         raise InvalidRequest(f"url: expected str or bytes, not {type(url).__name__}")
     try:
@@ -72,10 +72,10 @@ def open_url(url: str, **arguments: Any) -> Connection:
     except ValueError as error:
         raise InvalidRequest(f"url: {error}") from error
     if parts.scheme not in _PORTS or not parts.hostname:
-        raise InvalidRequest(f"url: expected http://host or https://host, not {parts.scheme}://{parts.hostname or ''}")
+        raise InvalidRequest(f"url: expected http://host, or https, ws or wss, not {parts.scheme}://{parts.hostname or ''}")
     if parts.username is not None:
         raise InvalidRequest("url: send credentials in an authorization header; they are not taken from the URL")
-    transport = "tls" if parts.scheme == "https" else "tcp"
+    transport = "tls" if parts.scheme in ("https", "wss") else "tcp"
     return open(parts.hostname, port, **{"transport": transport, **arguments})
 
 

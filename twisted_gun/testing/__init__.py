@@ -24,6 +24,18 @@ With ``protocols=["http2"]`` the peer speaks HTTP/2: an `Http2Peer`, whose steps
                 ("respond", 200, {}, b"hello"),
             ])
 
+With ``peer=`` it speaks the websocket protocol: a `WebsocketPeer`, whose steps are frames. `Http2WebsocketPeer` does the same over
+HTTP/2, by the same script; ``peer.end`` is the server's end of the websocket with both::
+
+            script = [("expect", "hello"), ("send", "world")]
+            world = MemoryGun("example.org", 80, peer=lambda: WebsocketPeer(script))
+            stream = world.connection.ws_upgrade("/chat")
+            world.pump()
+            stream.ws_send("hello")
+            world.pump()
+            self.assertEqual(world.peer.end.frames, [gun.Text("hello")])
+            world.peer.verify()
+
 Its parts serve alone too. `memory_pair` joins any two protocols by a `MemoryLink`, whose two `MemoryTransport` behave as
 Twisted's TCP does, back-pressure, abort and half-close included; `MemoryEndpoint` makes such links for whatever dials an
 endpoint; `ScriptedPeer` is a server that does what the test says, byte by byte; `RecordingReceiver` keeps events.
@@ -36,6 +48,8 @@ from twisted_gun.testing.http2 import Http2Peer, Http2Request
 from twisted_gun.testing.links import MemoryEndpoint, MemoryLink, MemoryTransport, memory_pair
 from twisted_gun.testing.peers import Peer, PeerRequest, Script, ScriptedPeer
 from twisted_gun.testing.recording import RecordingReceiver
+from twisted_gun.testing.websocket import Handshake, Http2WebsocketPeer, WebsocketEnd, WebsocketPeer, accept_key
+from twisted_gun.testing.websocket_frames import ClientFrame, Opcode, server_frame
 from twisted_gun.testing.world import MemoryGun
 
 __all__ = [
@@ -50,5 +64,13 @@ __all__ = [
     "Script",
     "Http2Peer",
     "Http2Request",
+    "WebsocketPeer",
+    "Http2WebsocketPeer",
+    "WebsocketEnd",
+    "Handshake",
+    "ClientFrame",
+    "Opcode",
+    "server_frame",
+    "accept_key",
     "RecordingReceiver",
 ]

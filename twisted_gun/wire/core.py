@@ -139,6 +139,10 @@ class WsCore(Core, Protocol):
     def open(self) -> bool:
         """Whether frames may be sent: no Close frame was sent or received."""
 
+    @property
+    def closed(self) -> bool:
+        """Whether the closing handshake is complete."""
+
     def send(self, frames: Sequence[tuple[int, bytes]], now: float) -> Steps:
         """Send frames, each an opcode and a payload; raises `BadState` once a Close frame was sent or received."""
 

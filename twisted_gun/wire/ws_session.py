@@ -92,6 +92,10 @@ class WsSession:
     def open(self) -> bool:
         return not self._close_sent
 
+    @property
+    def closed(self) -> bool:
+        return self._ended and not self._killed
+
     def losses(self) -> Losses:
         return Losses(self._killed, ())
 
