@@ -1,4 +1,4 @@
-"""``python -m benchmarks``: runs every client against one server, round by round, and prints the medians side by side."""
+"""``python -m benchmarks``: runs every client against the same server, round by round, and prints the medians side by side."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ import json
 import os
 import platform
 import sys
+from collections.abc import Iterable
+from contextlib import ExitStack
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from benchmarks.client import ClientFailed, run_client
 from benchmarks.drivers import DRIVERS, Driver
+from benchmarks.echo import started_echo
 from benchmarks.report import Results, as_json, as_text
 from benchmarks.scenarios import SCENARIOS, Job, Scenario
 from benchmarks.server import Server, started_server
@@ -23,17 +26,21 @@ def main() -> int:
     given = _arguments()
     drivers = [DRIVERS[name] for name in given.only or DRIVERS]
     scenarios = [SCENARIOS[name] for name in given.scenario or SCENARIOS]
-    with started_server(given.server) as server:
-        facts = _facts(drivers, server, given)
+    with ExitStack() as running:
+        websocket, http = (any(scenario.websocket is kind for scenario in scenarios) for kind in (True, False))
+        servers = {False: running.enter_context(started_server(given.server))} if http else {}
+        servers |= {True: running.enter_context(started_echo())} if websocket else {}
+        facts = _facts(drivers, servers.values(), given)
         print("\n".join(f"{name}: {value}" for name, value in facts.items()), flush=True)
-        results = [_compare(scenario, drivers, server, given) for scenario in scenarios if _possible(scenario, drivers, server)]
+        chosen = [(scenario, servers[scenario.websocket]) for scenario in scenarios]
+        results = [_compare(scenario, drivers, server, given) for scenario, server in chosen if _possible(scenario, drivers, server)]
     if given.json:
         given.json.write_text(json.dumps(as_json(facts, results), indent=1) + "\n")
     return 1 if any(result.failures for result in results) else 0
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Compare HTTP clients side by side.")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Compare clients side by side.")
     parser.add_argument("--rounds", type=int, default=5, help="how often each client is measured (default %(default)s)")
     parser.add_argument("--requests", type=int, help="how many requests are measured (default: what takes --seconds)")
     parser.add_argument("--seconds", type=float, default=1.0, help="about how long one measurement takes (default %(default)s)")
@@ -57,10 +64,10 @@ def _arguments() -> argparse.Namespace:
     return given
 
 
-def _facts(drivers: list[Driver], server: Server, given: argparse.Namespace) -> dict[str, Any]:
+def _facts(drivers: list[Driver], servers: Iterable[Server], given: argparse.Namespace) -> dict[str, Any]:
     packages = sorted({package for driver in drivers for package in driver.packages})
     return {
-        "server": server.name,
+        "server": ", ".join(server.name for server in servers),
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "packages": ", ".join(f"{package} {_version(package)}" for package in packages),
         "reactor": given.reactor,

@@ -60,7 +60,7 @@ def main() -> None:
     driver = DRIVERS[given.name]
     if driver.twisted:
         _install(given.reactor)
-    drive = getattr(importlib.import_module(f"benchmarks.drivers.{driver.module}"), driver.function)
+    drive = getattr(importlib.import_module(f"benchmarks.drivers.{driver.module}"), driver.function_for(job.scenario))
     (_react if driver.twisted else _run)(drive, job)
 
 

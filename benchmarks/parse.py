@@ -22,7 +22,7 @@ import hpack
 
 from twisted_gun.options import Http2Options, HttpOptions
 from twisted_gun.wire import frames
-from twisted_gun.wire.core import Core, Request
+from twisted_gun.wire.core import HttpCore, Request
 from twisted_gun.wire.http1 import Http1
 from twisted_gun.wire.http2 import Http2
 from twisted_gun.wire.steps import Steps
@@ -56,7 +56,7 @@ class OverHttp1:
 
     name = "HTTP/1.1"
 
-    def core(self) -> Core:
+    def core(self) -> HttpCore:
         core = Http1(HttpOptions())
         core.start(0.0)
         return core
@@ -74,7 +74,7 @@ class OverHttp2:
 
     name = "HTTP/2"
 
-    def core(self) -> Core:
+    def core(self) -> HttpCore:
         core = Http2(Http2Options(), b"https", _no_pushes)
         core.start(0.0)
         core.receive_data(frames.settings([(frames.Setting.MAX_CONCURRENT_STREAMS, BATCH)]), 0.0)
@@ -142,7 +142,7 @@ def _fields(headers: int, number: int) -> list[tuple[str, str]]:
     return [(name, f"a value of common length {number:08}") for name in NAMES[:headers]]
 
 
-def _time_batch(core: Core, batch: list[bytes]) -> tuple[float, float]:
+def _time_batch(core: HttpCore, batch: list[bytes]) -> tuple[float, float]:
     """Microseconds for one request and for one response of `batch`."""
     streams = [object() for _ in batch]
     began = time.process_time()

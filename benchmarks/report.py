@@ -10,9 +10,10 @@ from benchmarks.scenarios import BIG_SIZE, Measurement, Scenario
 
 __all__ = ["Results", "as_json", "as_text"]
 
-#: The clients that the others are held against, over HTTP/1.1 and over HTTP/2.
+#: The clients that the others are held against, over HTTP/1.1, over HTTP/2, and as a websocket.
 BASELINES = ("aiohttp", "agent")
 HTTP2_BASELINES = ("scrapy", "httpx", "niquests", "pycurl", "gun-core-h2")
+WEBSOCKET_BASELINES = ("autobahn", "websockets", "aiohttp", "picows")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -34,10 +35,16 @@ class Results:
     @property
     def baselines(self) -> list[str]:
         """The clients that were measured and that the others are held against."""
-        return [name for name in (HTTP2_BASELINES if self.scenario.http2 else BASELINES) if name in self.measurements]
+        wanted = WEBSOCKET_BASELINES if self.scenario.websocket else HTTP2_BASELINES if self.scenario.http2 else BASELINES
+        return [name for name in wanted if name in self.measurements]
+
+    @property
+    def unit(self) -> str:
+        """What is counted."""
+        return "MB" if self.scenario.bulk else "msg" if self.scenario.websocket else "req"
 
     def rates(self, client: str) -> tuple[float, float]:
-        """The medians per second of wall time and per second of the client's CPU time: MB for bulk, else requests."""
+        """The medians per second of wall time and per second of the client's CPU time: MB for bulk, else messages or requests."""
         unit = BIG_SIZE / 1e6 if self.scenario.bulk else 1.0
         made = self.measurements[client]
         return median(unit * m.requests / m.wall for m in made), median(unit * m.requests / m.cpu for m in made)
@@ -50,8 +57,7 @@ class Results:
 
 def as_text(results: Results) -> str:
     """A table: a line a client, the ratios to the baselines behind each median."""
-    unit = "MB" if results.scenario.bulk else "req"
-    against = results.baselines
+    unit, against = results.unit, results.baselines
     ratios = "".join(f" {'/' + name:>{_width(name)}}" for name in against)
     lines = [
         f"{results.scenario.name}: {results.scenario.title} ({_cores_as_text(results)})",
@@ -98,6 +104,6 @@ def _scenario_as_json(results: Results) -> dict[str, Any]:
             "cpu_ratios": {name: cpu / rates[1] for name, rates in against.items()},
             "rounds": [asdict(measurement) for measurement in made],
         }
-    unit = "MB" if results.scenario.bulk else "requests"
+    unit = {"MB": "MB", "msg": "messages", "req": "requests"}[results.unit]
     cores = _cores_as_text(results)
     return {"title": results.scenario.title, "cores": cores, "unit": unit, "clients": clients, "failures": results.failures}

@@ -6,12 +6,28 @@ This module knows neither a client nor a server.
 
 from __future__ import annotations
 
+import itertools
+import random
 import resource
+import string
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
-__all__ = ["SCENARIOS", "Download", "Job", "Measurement", "Scenario", "check_small", "check_upload", "measure", "pieces"]
+__all__ = [
+    "SCENARIOS",
+    "Download",
+    "Job",
+    "Measurement",
+    "Scenario",
+    "check_echo",
+    "check_small",
+    "check_upload",
+    "measure",
+    "messages",
+    "pieces",
+]
 
 #: Both servers answer this path with `SMALL_BODY` and eight headers.
 SMALL_PATH = "/small"
@@ -27,10 +43,19 @@ UPLOAD_PATH = "/upload"
 #: Clients that are fed an upload piece by piece are given it in these.
 PIECE = bytes(65_536)
 
+#: Messages above this size are checked by their size and their last bytes: comparing all of it would be much of a fast client's work.
+_LARGE = 65_536
+_LOOK = 1_024
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
-    """One kind of work: `connections`, each with `streams` requests at a time, and the next one where one has ended."""
+    """
+    One kind of work: `connections`, each with `streams` requests at a time, and the next one where one has ended.
+
+    Of a `websocket`, a request is a message of `size` bytes, and has ended when its echo is there; with `deflate` it is text that can
+    be compressed.
+    """
 
     name: str
     title: str
@@ -40,6 +65,10 @@ class Scenario:
     http2: bool = False
     download: bool = False
     upload: bool = False
+    websocket: bool = False
+    size: int = 0
+    text: bool = False
+    deflate: bool = False
 
     @property
     def at_once(self) -> int:
@@ -54,7 +83,14 @@ class Scenario:
     @property
     def alternating(self) -> bool:
         """Whether client and server never have work at the same time: then one core shows more than two that sleep in turn."""
-        return self.at_once == 1 and not self.bulk
+        return self.at_once == 1 and not self.bulk and self.size <= _LARGE
+
+
+def _websocket(name: str, title: str, *, size: int, text: bool = False, streams: int = 1) -> Iterator[Scenario]:
+    """The scenario, and the same with permessage-deflate."""
+    yield Scenario(name=name, title=f"websocket echo, {title}", websocket=True, size=size, text=text, streams=streams)
+    title = f"websocket echo, {title}, compressed text"
+    yield Scenario(name=f"{name}-deflate", title=title, websocket=True, size=size, text=True, streams=streams, deflate=True)
 
 
 SCENARIOS = {
@@ -69,6 +105,10 @@ SCENARIOS = {
         Scenario(name="h2-get-100", title="small GET over HTTP/2, 100 streams on one TLS connection", streams=100, http2=True, tls=True),
         Scenario(name="h2-download", title="100 MB download over HTTP/2 and TLS", download=True, http2=True, tls=True),
         Scenario(name="h2-upload", title="100 MB upload over HTTP/2 and TLS", upload=True, http2=True, tls=True),
+        *_websocket("ws-echo-1", "32 bytes of text, one message at a time", size=32, text=True),
+        *_websocket("ws-echo-100", "32 bytes of text, 100 messages at a time", size=32, text=True, streams=100),
+        *_websocket("ws-16k", "16 KB, one message at a time", size=16_384),
+        *_websocket("ws-1m", "1 MB, one message at a time", size=1_048_576),
     )
 }
 
@@ -90,13 +130,16 @@ class Job:
 
     @property
     def path(self) -> str:
+        if self.scenario.websocket:
+            return "/"
         if self.scenario.upload:
             return UPLOAD_PATH
         return BIG_PATH if self.scenario.download else SMALL_PATH
 
     @property
     def url(self) -> str:
-        return f"{'https' if self.scenario.tls else 'http'}://127.0.0.1:{self.port}{self.path}"
+        scheme = "ws" if self.scenario.websocket else "https" if self.scenario.tls else "http"
+        return f"{scheme}://127.0.0.1:{self.port}{self.path}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,11 +153,18 @@ class Measurement:
 
 async def measure(job: Job, repeat: Callable[[int], Awaitable[None]]) -> Measurement:
     """Warm up, find out how many requests to measure, and measure them; ``repeat(count)`` does `count` requests."""
-    first, timed = (1, 1) if job.scenario.bulk else (5 * job.scenario.at_once, 10 * job.scenario.at_once + 200)
+    first, timed = _trials(job.scenario)
     await repeat(first)  # opens the connections
     trial = await _measured(timed, repeat)
     count = job.requests or max(1, round(job.seconds * trial.requests / trial.wall))
     return await _measured(count, repeat)
+
+
+def _trials(scenario: Scenario) -> tuple[int, int]:
+    """How many requests warm up, and how many show how long one takes."""
+    if scenario.bulk:
+        return 1, 1
+    return (4, 16) if scenario.size > _LARGE else (5 * scenario.at_once, 10 * scenario.at_once + 200)
 
 
 async def _measured(count: int, repeat: Callable[[int], Awaitable[None]]) -> Measurement:
@@ -138,6 +188,26 @@ def check_upload(status: int, body: bytes) -> None:
     """Raise where the server does not say that it has all of it."""
     if status != 200 or int(body) <= BIG_SIZE:
         raise ValueError(f"wrong upload: {status} {body[:64]!r}")
+
+
+def messages(scenario: Scenario) -> Iterator[Any]:
+    """The messages to send, str or bytes, without end; none comes again while deflate could still remember it."""
+    source = random.Random(0)
+    words = ["".join(source.choices(string.ascii_lowercase, k=source.randrange(2, 10))) for _ in range(500)]
+
+    def message() -> str | bytes:
+        if scenario.text:
+            return " ".join(source.choices(words, k=scenario.size // 3 + 1))[: scenario.size]
+        return source.randbytes(scenario.size)
+
+    return itertools.cycle([message() for _ in range(max(4, 1_000_000 // max(scenario.size, 250)))])
+
+
+def check_echo(sent: Any, received: Any) -> None:
+    """Raise where `received` is not what was `sent`; of a large one only the size and the end are looked at."""
+    right = received[-_LOOK:] == sent[-_LOOK:] and len(received) == len(sent) if len(sent) > _LARGE else received == sent
+    if not right:
+        raise ValueError(f"wrong echo: {received!r:.64} for {sent!r:.64}")
 
 
 def pieces() -> Iterator[bytes]:

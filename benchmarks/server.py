@@ -26,7 +26,7 @@ from pathlib import Path
 from benchmarks.certificates import write_certificates
 from benchmarks.scenarios import BIG_PATH, BIG_SIZE, SMALL_BODY, SMALL_PATH, UPLOAD_PATH
 
-__all__ = ["Server", "started_server"]
+__all__ = ["KEEP_MEMORY", "Server", "free_ports", "started_server", "wait_for"]
 
 #: With Server, Date, Content-Type, Content-Length, Connection and X-Request-Id, which no two answers share, these make eight.
 EXTRA_HEADERS = {"Cache-Control": "max-age=3600, public", "Vary": "Accept-Encoding"}
@@ -110,12 +110,12 @@ def started_server(kind: str) -> Iterator[Server]:
     if kind == "nginx" and nginx is None:
         raise FileNotFoundError("nginx is not installed")
     with tempfile.TemporaryDirectory(prefix="benchmarks-") as path:
-        folder, port, tls_port = Path(path), *_free_ports()
+        folder, port, tls_port = Path(path), *free_ports()
         write_certificates(folder)
         command = _python_command(folder, port, tls_port) if nginx is None else _nginx_command(nginx, folder, port, tls_port)
         process = subprocess.Popen(command, env=os.environ | KEEP_MEMORY)
         try:
-            _wait_for(process, port, tls_port)
+            wait_for(process, port, tls_port)
             ca = str(folder / "ca.pem")
             yield Server(name=_name(nginx), pid=process.pid, port=port, tls_port=tls_port, ca=ca, http2=nginx is not None)
         finally:
@@ -123,7 +123,7 @@ def started_server(kind: str) -> Iterator[Server]:
             process.wait(10)
 
 
-def _free_ports() -> tuple[int, int]:
+def free_ports() -> tuple[int, int]:
     """Two free ports below those the system gives to clients, so that no connection of a client can be sitting there."""
     free: list[int] = []
     while len(free) < 2:
@@ -161,7 +161,8 @@ def _name(nginx: str | None) -> str:
     return version.strip().rpartition(" ")[2]
 
 
-def _wait_for(process: subprocess.Popen[bytes], *ports: int) -> None:
+def wait_for(process: subprocess.Popen[bytes], *ports: int) -> None:
+    """Return when `process` listens on all `ports`."""
     give_up = time.monotonic() + 10
     for port in ports:
         while True:

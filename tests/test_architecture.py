@@ -38,7 +38,12 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("connection",),
     ("opening",),
     ("",),  # the package itself: the public names
-    ("websocket", "websocket.adapter", "websocket.by_url", "websocket.sockets"),
+    ("websocket.url", "websocket.retries", "websocket.credentials", "websocket.aws", "websocket.choices", "websocket.message"),
+    ("websocket.redirects", "websocket.connect_options", "websocket.response", "websocket.sockets", "websocket.adapter"),
+    ("websocket.connection", "websocket.request_options"),
+    ("websocket.attempt",),
+    ("websocket.by_url",),
+    ("websocket",),
     (
         "testing",
         "testing.http2",

@@ -236,7 +236,9 @@ class Connection(Verbs):
             raise BadState(f"the connection is {self._factory.state}: there is nobody to ping")
         pinged: Hop[Any] = hop if self._layers.only is None else self._layers.only.hop
         ping = self._pings.make(chosen.reply_to)
-        pinged.perform(pinged.core.ping(ping, self._deadlines.now()))
+        steps = pinged.core.ping(ping, self._deadlines.now())
+        self._pings.sent(ping)
+        pinged.perform(steps)
         return ping.deferred
 
     def _request(self, method: bytes, path: str | bytes, headers: HeadersLike, body: Any, options: Mapping[str, Any]) -> Stream:
@@ -304,8 +306,9 @@ class Connection(Verbs):
             hop.perform(hop.core.data(stream, data, fin, self._deadlines.now()))
 
     def _update_flow(self, stream: Stream, increment: int) -> None:
-        if stream._queued is not None:  # its request was not sent yet
+        if stream._queued is not None or (stream._upgrade is not None and stream._layer is None):  # for what is not there yet
             stream._granted += increment
+        if stream._queued is not None:
             return
         hop = self._hop_of(stream)
         if hop is not None:
@@ -353,8 +356,12 @@ class Connection(Verbs):
             if stream._upgrade is not None and not self._layers.begin(stream, stream._upgrade, event):
                 return
             stream._upgraded()
-        if stream._receiver is not None:
-            self._call(stream._receiver, event, stream)
+        receiver = stream._receiver
+        if receiver is not None:
+            try:
+                getattr(receiver, event.told_as)(event)
+            except Exception:
+                self._receiver_raised(receiver, event, stream)
         elif stream._receive(event) and event.fin:
             self._kept.append(stream)
 
@@ -402,7 +409,7 @@ class Connection(Verbs):
 
     def ping_answered(self, ping: Ping, seconds: float) -> None:
         if ping.receiver is not None:
-            self._call(ping.receiver, Notify(connection=self, type="ping_ack", info=seconds), None)
+            self._call(ping.receiver, Notify(connection=self, type="ping_ack", info=seconds))
         self._pings.answered(ping, seconds)
 
     def settings_changed(self, settings: Mapping[str, int | bool]) -> None:
@@ -519,16 +526,17 @@ class Connection(Verbs):
 
     def _tell_owner(self, event: Any) -> None:
         if self._owner is not None:
-            self._call(self._owner, event, None)
+            self._call(self._owner, event)
 
-    def _call(self, receiver: Any, event: Any, stream: Stream | None) -> None:
-        """Tell `receiver`; if it raises, that is logged, and its stream is cancelled, for its state can no longer be trusted."""
+    def _call(self, receiver: Any, event: Any) -> None:
+        """Tell `receiver` of the connection."""
         try:
             getattr(receiver, event.told_as)(event)
         except Exception:
-            self._receiver_raised(receiver, event, stream)
+            self._receiver_raised(receiver, event, None)
 
     def _receiver_raised(self, receiver: Any, event: Any, stream: Stream | None) -> None:
+        """That is logged, and its stream is cancelled, for its state can no longer be trusted."""
         _log.failure("{receiver} raised when it was told {event}; {stream}", receiver=receiver, event=event, stream=stream)
         if stream is not None and not stream.ended:
             self._fail_stream(stream, StreamClosed("the receiver of this stream raised an exception; see the log"), drain=True)

@@ -8,9 +8,10 @@ again, as what is told of any stream. Frames of a websocket may go through a pro
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from twisted_gun.errors import GunError, StreamRefused
+from twisted_gun.errors import BadState, ConnectionFailed, GunError, StreamRefused
 from twisted_gun.events import Error, Frame, Headers, Ping, Pong, StreamEvent, Upgrade, Ws
 from twisted_gun.net.hop import Hop, HopOptions
 from twisted_gun.net.trace import Traced
@@ -73,7 +74,7 @@ class Layer:
         self.tell: Callable[[StreamEvent], None] = connection.tell if protocol is None else self._tell
         deadlines = connection._deadlines
         self._now = deadlines.now
-        self.tunnel = TunnelTransport(outer, stream, deadlines.now)
+        self.tunnel = TunnelTransport(outer, stream, deadlines.now, outer.core.switched)
         above: Any = Traced(self, f"{connection.destination} ws") if trace else self
         # Whether the peer takes what is sent the hop below watches.
         self.hop = Hop(above, deadlines, lambda _: core, options=HopOptions(send_timeout=None))
@@ -87,12 +88,18 @@ class Layer:
     @property
     def open(self) -> bool:
         """Whether frames may be sent."""
-        return self.hop.core.open
+        return self.hop.core.open and not self.stream.ended
 
     def send(self, frames: object) -> None:
         """Send frames; raises `InvalidRequest` or `BadState`."""
-        hop = self.hop
-        hop.perform(hop.core.send(outgoing(frames), self._now()))
+        if self.stream.ended:
+            raise BadState("the websocket has ended: it takes no more frames")
+        hop, core = self.hop, self.hop.core
+        data = core.send(outgoing(frames), self._now())
+        if data:
+            hop.write(data)
+        if not core.open:  # the time for the closing handshake runs
+            hop.perform([])
 
     def shutdown(self) -> None:
         """Begin the closing handshake."""
@@ -115,6 +122,8 @@ class Layer:
             self._handle(event)
 
     def stream_failed(self, stream: Stream, reason: GunError) -> None:
+        if isinstance(reason, ConnectionFailed):  # what the peer did is why the connection ends too, whoever closes it
+            self.reason = reason
         self._connection.tell(Error(connection=self._connection, stream=stream, reason=reason))
 
     def upload_paused(self, stream: Stream | None, paused: bool) -> None:
@@ -185,6 +194,8 @@ class Layers:
             connection._fail_pending(StreamRefused("the connection is a websocket now; this request was not sent: send it on another"))
         layer.tunnel.block(TUNNEL_TRANSPORT, connection._transport_paused)
         layer.tunnel.connect(layer.hop)
+        if stream._granted:
+            layer.hop.perform(core.update_flow(stream, stream._granted, layer.hop._now()))
         if connection._factory.ending:
             layer.shutdown()
         return True
@@ -209,7 +220,8 @@ class Layers:
 
     def killed(self, below: Iterable[Any]) -> tuple[Any, ...]:
         """The streams that ended with the connection: of those `below`, without what carried others, and of those inside."""
-        return (*(stream for stream in below if stream._layer is None), *self._killed)
+        inside = [(stream,) if stream._layer is None else stream._layer.hop.core.losses().killed for stream in below]
+        return tuple(dict.fromkeys([*chain.from_iterable(inside), *self._killed]))
 
     def clear(self) -> None:
         """The connection has ended."""

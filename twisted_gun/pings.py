@@ -29,10 +29,13 @@ class Pings:
         self._waiting: dict[Ping, None] = {}
 
     def make(self, receiver: Any) -> Ping:
-        """A ping whose answer `receiver` is told of, if it is not None."""
+        """A ping whose answer `receiver` is told of, if it is not None; `sent` says that it is under way."""
         ping = Ping(Deferred(lambda _: self._waiting.pop(ping, None)), receiver)
-        self._waiting[ping] = None
         return ping
+
+    def sent(self, ping: Ping) -> None:
+        """`ping` is under way."""
+        self._waiting[ping] = None
 
     def answered(self, ping: Ping, seconds: float) -> None:
         """The answer to `ping` took so many `seconds`."""

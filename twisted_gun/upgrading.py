@@ -61,6 +61,7 @@ def make_upgrade(
         authority=check_authority(host[b"host"]) if host else authority,
         headers=(*opening_fields(options), *fields),
         body=b"",
+        flow=chosen.flow,
         protocol=b"websocket",
     )
     return WsUpgrade(request=request, options=options, reply_to=chosen.reply_to)

@@ -9,9 +9,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 import aiohttp
 import httpx
 
-from benchmarks.scenarios import BIG_SIZE, Download, Job, Measurement, check_small, check_upload, measure, pieces
+from benchmarks.scenarios import BIG_SIZE, Download, Job, Measurement, check_echo, check_small, check_upload, measure, messages, pieces
 
-__all__ = ["aiohttp_client", "httpx_client"]
+__all__ = ["aiohttp_client", "aiohttp_websocket", "httpx_client"]
 
 
 async def aiohttp_client(job: Job) -> Measurement:
@@ -31,6 +31,33 @@ async def aiohttp_client(job: Job) -> Measurement:
                 download.check(response.status)
 
         return await _measure(job, big if job.scenario.download else small)
+
+
+async def aiohttp_websocket(job: Job) -> Measurement:
+    """`ws_connect`, and sending and receiving in one coroutine, with as many messages under way as the scenario wants."""
+    async with (
+        aiohttp.ClientSession() as session,
+        session.ws_connect(job.url, compress=15 if job.scenario.deflate else 0, max_msg_size=0) as websocket,
+    ):
+        if bool(websocket.compress) != job.scenario.deflate:
+            raise ConnectionError("the server did not agree to permessage-deflate")
+        send, receive = (
+            (websocket.send_str, websocket.receive_str) if job.scenario.text else (websocket.send_bytes, websocket.receive_bytes)
+        )
+        to_send, to_come = messages(job.scenario), messages(job.scenario)
+
+        async def repeat(count: int) -> None:
+            left = count
+            for _ in range(min(count, job.scenario.streams)):
+                await send(next(to_send))
+                left -= 1
+            for _ in range(count):
+                check_echo(next(to_come), await receive())
+                if left:
+                    await send(next(to_send))
+                    left -= 1
+
+        return await measure(job, repeat)
 
 
 async def httpx_client(job: Job) -> Measurement:

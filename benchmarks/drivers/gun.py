@@ -1,4 +1,4 @@
-"""twisted_gun in its two styles: awaiting each response, and told everything by callbacks."""
+"""twisted_gun in its two styles: awaiting each response or message, and told everything by callbacks."""
 
 from __future__ import annotations
 
@@ -11,9 +11,16 @@ from twisted.web.iweb import IBodyProducer
 from zope.interface import implementer
 
 import twisted_gun as gun
-from benchmarks.scenarios import BIG_SIZE, Download, Job, Measurement, check_small, check_upload, measure, pieces
+from benchmarks.scenarios import BIG_SIZE, Download, Job, Measurement, check_echo, check_small, check_upload, measure, messages, pieces
 
-__all__ = ["awaiting", "calling_back", "calling_back_on_h2"]
+__all__ = [
+    "awaiting",
+    "awaiting_messages",
+    "calling_back",
+    "calling_back_messages",
+    "calling_back_messages_on_wsproto",
+    "calling_back_on_h2",
+]
 
 _Work = Callable[[gun.Connection, Iterator[int]], Coroutine[Any, Any, None]]
 
@@ -62,6 +69,44 @@ async def calling_back(reactor: Any, job: Job, **options: Any) -> Measurement:
 async def calling_back_on_h2(reactor: Any, job: Job) -> Measurement:
     """`calling_back` with hyper-h2 as the core."""
     return await calling_back(reactor, job, http2_opts={"core": "h2"})
+
+
+async def awaiting_messages(reactor: Any, job: Job) -> Measurement:
+    """``async for event in stream``, and `ws_send` from there."""
+    async with _Upgraded(reactor, job) as upgraded:
+        stream = upgraded.stream
+        _check_deflate(job, await stream.await_upgrade())
+        text, to_send, to_come = job.scenario.text, messages(job.scenario), messages(job.scenario)
+
+        async def repeat(count: int) -> None:
+            left_to_send = left_to_come = count
+            for _ in range(min(count, job.scenario.streams)):
+                stream.ws_send(next(to_send))
+                left_to_send -= 1
+            event: Any
+            async for event in stream:
+                check_echo(next(to_come), event.frame.text if text else event.frame.data)
+                left_to_come -= 1
+                if left_to_send:
+                    stream.ws_send(next(to_send))
+                    left_to_send -= 1
+                elif not left_to_come:
+                    break
+
+        return await measure(job, repeat)
+
+
+async def calling_back_messages(reactor: Any, job: Job, **options: Any) -> Measurement:
+    """A `Receiver` that sends the next message where one has come back."""
+    receiver = _EchoReceiver(job)
+    async with _Upgraded(reactor, job, reply_to=receiver, **options):
+        await receiver.opened
+        return await measure(job, receiver.repeat)
+
+
+async def calling_back_messages_on_wsproto(reactor: Any, job: Job) -> Measurement:
+    """`calling_back_messages` with wsproto as the core."""
+    return await calling_back_messages(reactor, job, core="wsproto")
 
 
 async def _measure(reactor: Any, job: Job, work: _Work, **options: Any) -> Measurement:
@@ -148,6 +193,70 @@ class _CountingReceiver(_TurnsReceiver):
         if event.fin:
             self._download.check(self._status)
             self._begin()
+
+
+class _Upgraded:
+    """A connection that has become a websocket, as long as it is needed."""
+
+    def __init__(self, reactor: Any, job: Job, **options: Any) -> None:
+        self._connection = gun.open("127.0.0.1", job.port, reactor=reactor, protocols=["http"])
+        self._job = job
+        self._options = {"compress": job.scenario.deflate} | options
+
+    async def __aenter__(self) -> _Upgraded:
+        await self._connection.await_up()
+        self.stream = self._connection.ws_upgrade(self._job.path, ws_opts=self._options)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._connection.shutdown()
+
+
+def _check_deflate(job: Job, event: gun.Upgrade) -> None:
+    if job.scenario.deflate != any(name == b"sec-websocket-extensions" for name, _ in event.headers):
+        raise ConnectionError("the server did not agree to permessage-deflate")
+
+
+class _EchoReceiver(gun.Receiver):
+    """Sends message after message; `opened` fires when it may, and the Deferred of `repeat` after the last."""
+
+    def __init__(self, job: Job) -> None:
+        self.opened: Deferred[None] = Deferred()
+        self._job = job
+        self._text, self._at_once = job.scenario.text, job.scenario.streams
+        self._to_send, self._to_come = messages(job.scenario), messages(job.scenario)
+        self._done = self.opened
+        self._left_to_come = 1
+
+    def gun_upgrade(self, event: gun.Upgrade) -> None:
+        _check_deflate(self._job, event)
+        self._send = event.stream.ws_send
+        self.opened.callback(None)
+
+    def gun_error(self, event: gun.Error) -> None:
+        self._done.errback(event.reason)
+
+    def repeat(self, count: int) -> Deferred[None]:
+        self._done = Deferred()
+        first = min(count, self._at_once)
+        self._left_to_send, self._left_to_come = count - first, count
+        for _ in range(first):
+            self._send(next(self._to_send))
+        return self._done
+
+    def gun_ws(self, event: gun.Ws) -> None:
+        frame: Any = event.frame
+        if type(frame) is gun.Close:
+            if self._left_to_come:
+                self._done.errback(ConnectionError(f"closed: {frame}"))
+            return
+        check_echo(next(self._to_come), frame.text if self._text else frame.data)
+        self._left_to_come -= 1
+        if self._left_to_send:
+            self._left_to_send -= 1
+            self._send(next(self._to_send))
+        elif not self._left_to_come:
+            self._done.callback(None)
 
 
 @implementer(IBodyProducer, IPushProducer)

@@ -15,6 +15,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from functools import cache
+from importlib.util import find_spec
 from itertools import cycle
 from pathlib import Path
 from signal import SIGTERM
@@ -28,7 +29,20 @@ from twisted.trial.unittest import TestCase
 
 import twisted_gun as gun
 
-__all__ = ["Nginx", "Server", "alert_behind", "close", "free_port", "missing", "missing_nginx", "node", "run_script", "temporary_directory"]
+__all__ = [
+    "Nginx",
+    "Server",
+    "alert_behind",
+    "close",
+    "free_port",
+    "missing",
+    "missing_module",
+    "missing_nginx",
+    "node",
+    "python",
+    "run_script",
+    "temporary_directory",
+]
 
 _HERE = Path(__file__).resolve().parent
 
@@ -136,6 +150,12 @@ def node(case: TestCase, *arguments: str, script: str = "server.js") -> Server:
     return Server(case, ("node", str(_HERE / script), *arguments), b"}\n")
 
 
+def python(case: TestCase, script: str, *arguments: str) -> Server:
+    """This Python, running `script` of this directory; it prints the ports it listens on, as JSON."""
+    # With -P the script does not find this directory's modules instead of others that have their names.
+    return Server(case, (sys.executable, "-P", "-Wignore", str(_HERE / script), *arguments), b"}\n")
+
+
 class ServerCase(TestCase):
     """A test against a real server."""
 
@@ -164,6 +184,13 @@ def missing(program: str, package: str) -> str | None:
     """Why tests that need `program` must be skipped; None if they need not."""
     if shutil.which(program, path=_PATH) is None:
         return f"{program.upper()} IS NOT INSTALLED: nothing was tested against it (on Debian: apt-get install {package})"
+    return None
+
+
+def missing_module(name: str) -> str | None:
+    """Why tests that need this package of Python must be skipped; None if they need not."""
+    if find_spec(name) is None:
+        return f"{name.upper()} IS NOT INSTALLED: nothing was tested against it (pip install {name})"
     return None
 
 

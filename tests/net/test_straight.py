@@ -20,7 +20,7 @@ from zope.interface import implementer, providedBy
 
 from twisted_gun.net.straight import straight, straight_write, unsent
 
-BIG = os.urandom(4096) * 512  # 2 MiB: more than a socket's buffers take
+BIG = os.urandom(4096) * 4096  # 16 MiB: more than a socket's buffers take
 
 
 class Peer(Protocol):
@@ -188,7 +188,7 @@ class SendingTests(Straight):
         self.assertLess(self.queue(), 2 * len(BIG))
 
     async def test_streaming_producer(self) -> None:
-        """A push producer is paused when more than 64 KiB are queued, and resumed when all is sent."""
+        """A push producer is paused when more than 48 KiB are queued, however much is read at once, and resumed when all is sent."""
         producer = Producer()
         self.plain.registerProducer(producer, True)
         self.addCleanup(self.plain.unregisterProducer)

@@ -12,9 +12,9 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from twisted_gun.errors import ConnectionFailed, GoAway, GunError, LimitReached, StreamClosed, StreamReset, TimedOut, Truncated
-from twisted_gun.events import Data, Inform, Push, Response, Trailers, Upgrade
+from twisted_gun.events import Data, Inform, Push, Response, Trailers, Upgrade, Ws
 from twisted_gun.options import HttpOptions
-from twisted_gun.wire.core import Core, Request
+from twisted_gun.wire.core import Request
 from twisted_gun.wire.http1 import Http1
 from twisted_gun.wire.steps import (
     Accepting,
@@ -66,9 +66,9 @@ class Conversation:
     def __init__(self, **options: Any) -> None:
         self._converse(Http1(HttpOptions(**options)), options.get("flow"))
 
-    def _converse(self, core: Core, flow: int | None) -> None:
+    def _converse(self, core: Any, flow: int | None) -> None:
         """Begin, with `core`; `flow` is that of requests which say nothing of it."""
-        self.core: Core = core
+        self.core: Any = core
         self._usual_flow = float("inf") if flow is None else flow
         self.now = 0.0
         self.steps: Steps = []
@@ -80,6 +80,8 @@ class Conversation:
         self._told: dict[int, str] = {}
         self._flow: dict[int, float] = {}
         self._failed: dict[int, GunError] = {}
+        self._tunnels: set[int] = set()  # what carries another protocol, or is to: how much comes is for that to say
+        self._why: GunError | None = None  # the connection ended
         self._did(self.core.start(self.now))
 
     # What a test does.
@@ -112,6 +114,30 @@ class Conversation:
         self._asked[id(stream)] = stream
         self._flow[id(stream)] = self._usual_flow if request.flow is None else request.flow
         return self._did(self.core.request(stream, request, self.now))
+
+    def ask_upgrade(
+        self,
+        stream: Any,
+        protocol: bytes = b"websocket",
+        *,
+        target: bytes = b"/chat",
+        headers: Iterable[tuple[bytes, bytes]] = (),
+        flow: int | None = None,
+    ) -> Steps:
+        """Ask that `stream` carry `protocol` from its response on."""
+        request = Request(
+            method=b"GET",
+            target=target,
+            authority=b"example.org",
+            headers=tuple(headers),
+            body=b"",
+            flow=flow,
+            protocol=protocol,
+        )
+        self._asked[id(stream)] = stream
+        self._flow[id(stream)] = self._usual_flow if flow is None else flow
+        self._tunnels.add(id(stream))
+        return self._did(self.core.upgrade(stream, request, self.now))
 
     def receive(self, *pieces: bytes) -> Steps:
         """The peer sends these."""
@@ -153,10 +179,12 @@ class Conversation:
         deadline = self.core.deadline()
         return self._did(self.core.time_passed(now)) if deadline is not None and deadline <= now else []
 
-    def lose(self, *, clean: bool = True) -> Steps:
+    def lose(self, *, clean: bool = True, reason: GunError | None = None) -> Steps:
         """The connection is lost; flow no longer matters then."""
         self._flow = dict.fromkeys(self._flow, float("inf"))
-        steps = self.core.connection_lost(ConnectionFailed("gone"), clean)
+        reason = reason or ConnectionFailed("gone")
+        self._why = self._why or self.core.last_words or reason
+        steps = self.core.connection_lost(reason, clean)
         return self._did(steps, lost=True)
 
     # What must hold.
@@ -172,7 +200,9 @@ class Conversation:
         return steps
 
     def _check(self, step: Step) -> None:
-        self.over = isinstance(step, Close)
+        if isinstance(step, Close):
+            self.over = True
+            self._why = step.reason
         if isinstance(step, (Pause, Resume)):
             assert self.paused is isinstance(step, Resume), f"{step} once more"
             self.paused = isinstance(step, Pause)
@@ -181,9 +211,12 @@ class Conversation:
             return
         key = id(stream)
         assert key in self._asked, f"{step} of a stream that never was"
-        assert key not in self._ended, f"{step} after the end of its stream"
+        ended = key in self._ended and not (key in self._tunnels and isinstance(step, (PauseUpload, ResumeUpload)))  # our direction goes on
+        assert not ended, f"{step} after the end of its stream"
         assert key not in self._silent, f"{step} of a cancelled stream"
         self._check_order(step, key)
+        if isinstance(step, Upgrade) and key in self._tunnels:
+            self._flow[key] = float("inf")
         if isinstance(step, (Data, TunnelData)):
             self._flow[key] -= 1
             assert self._flow[key] >= 0, f"{step} beyond its flow"
@@ -211,8 +244,13 @@ class Conversation:
         assert len(killed) == len(losses.killed) and len(unprocessed) == len(losses.unprocessed), "a stream was lost twice"
         assert not killed & unprocessed, "a stream is in both lists"
         self._check_losses(killed, unprocessed)
-        assert not self.core.accepting, "the connection has ended and takes requests"
+        assert not self._takes_more, "the connection has ended and takes more"
         assert self.core.deadline() is None, "the connection has ended and waits for something"
+
+    @property
+    def _takes_more(self) -> bool:
+        taken: bool = self.core.accepting
+        return taken
 
     def _check_losses(self, killed: set[int], unprocessed: set[int]) -> None:
         assert killed | unprocessed == set(self._failed), f"{self.core.losses()} are not the streams that failed"
@@ -267,6 +305,8 @@ def _entry_of_another_kind(step: Step) -> tuple[Any, ...]:
         return "close", None if step.reason is None else reason_of(step.reason)
     if isinstance(step, Write):
         return "write", step.data
+    if isinstance(step, Ws):
+        return "ws", step.stream, step.frame
     if isinstance(step, Push):
         return "push", step.stream, step.pushed_stream, step.method, step.uri, step.headers
     if isinstance(step, PingAnswered):

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from twisted_gun.errors import GoAway, StreamClosed, StreamRefused, Truncated
+from twisted_gun.errors import GoAway, ShuttingDown, StreamClosed, StreamRefused, Truncated, UpgradeRefused
 from twisted_gun.events import Push
 from twisted_gun.options import Http2Options
 from twisted_gun.wire.http2 import Http2
@@ -110,7 +110,11 @@ class Http2Conversation(Conversation):
     def _check_losses(self, killed: set[int], unprocessed: set[int]) -> None:
         """Streams also fail while the connection lives. Those that failed with it are lost with it, and those never processed."""
         lost = {key for key, reason in self._failed.items() if isinstance(reason, (StreamClosed, Truncated))}
-        never = {key for key, reason in self._failed.items() if isinstance(reason, (StreamRefused, GoAway))}
+        # What carries another protocol is told the very reason for which the connection ended.
+        tunnels = {key for key in self._tunnels if self._told.get(key) == "upgrade"}
+        lost |= {key for key in tunnels & set(self._failed) if self._failed[key] is self._why}
+        never = {key for key, reason in self._failed.items() if isinstance(reason, (StreamRefused, GoAway)) and key not in lost}
+        never |= {key for key in self._tunnels - tunnels if isinstance(self._failed.get(key), (ShuttingDown, UpgradeRefused))}
         assert killed == lost, f"{self.core.losses()} are not the streams that were killed"
         assert unprocessed == never, f"{self.core.losses()} are not the streams that were not processed"
 

@@ -135,6 +135,7 @@ class Hop(Protocol, Generic[AnyCore]):
         self._sending_paused = False
         self._queued = 0  # bytes that were written in the midst of this turn
         self._holding = False  # whether those who send are paused because of that
+        self._splice: Callable[[bytes], None] | None = None
         self.running = False  # between the start of the core and the end of the connection
         self.lost = False  # whether the transport is gone, of which those above may not have been told yet
         self._closing = self._producing = False
@@ -169,7 +170,9 @@ class Hop(Protocol, Generic[AnyCore]):
     def dataReceived(self, data: bytes) -> None:
         if len(data) == FULL_READ:
             read_more(self.transport)
-        if self.running:
+        if self._splice is not None:
+            self._splice(data)
+        elif self.running:
             self.perform(self.core.receive_data(data, self._now()))
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
@@ -184,6 +187,25 @@ class Hop(Protocol, Generic[AnyCore]):
         self.perform([])
 
     # From above.
+
+    def splice(self, receive: Callable[[bytes], None]) -> None:
+        """
+        The whole connection belongs to one tunnel from here on: what comes goes to `receive`, past the core, which has no use for it.
+
+        What the tunnel sends may take the same way: `write`.
+        """
+        self._splice = receive
+
+    def write(self, data: bytes) -> None:
+        """Send `data`: now, or with all else that is sent in this turn."""
+        if self._performing or self._out:
+            self._out.append(data)
+            self._queued += len(data)
+            if self._queued > _MOST_QUEUED:
+                self._hold_senders_back()
+        elif not self._closing and not self.lost:
+            self._written += len(data)
+            self._write(data)
 
     def perform(self, steps: Steps) -> None:
         """
@@ -280,6 +302,7 @@ class Hop(Protocol, Generic[AnyCore]):
 
     def _gone(self, step: _Lost) -> None:
         self.running = False
+        self._splice = None
         self._out.clear()
         for key in ("tls", "closing", "write", "core"):
             self._deadlines.clear((self, key))
@@ -319,7 +342,11 @@ class Hop(Protocol, Generic[AnyCore]):
                 self._queued += len(step.data)
             elif type(step) is PauseUpload:
                 self._pause_upload(step)
-        if self._queued > _MOST_QUEUED and not self._holding:
+        if self._queued > _MOST_QUEUED:
+            self._hold_senders_back()
+
+    def _hold_senders_back(self) -> None:
+        if not self._holding:
             self._holding = True
             self._above.upload_paused(None, True)
 

@@ -25,6 +25,10 @@ __all__ = ["FULL_READ", "read_more", "straight", "straight_write", "unsent"]
 #: What Twisted reads at once, in bytes; a read of this size was cut off by it.
 FULL_READ = tcp.Connection.bufferSize
 _WIDE_READ = 4 * FULL_READ
+#: Producers are paused when more bytes than this wait to be sent.
+_MOST_UNSENT = 48 * 1024
+#: As much as Twisted gives to one send().
+_MOST_SENT = tcp.Connection.SEND_LIMIT
 
 
 def straight_write(transport: ITransport) -> Callable[[bytes], None]:
@@ -40,23 +44,53 @@ def straight_write(transport: ITransport) -> Callable[[bytes], None]:
 
     socket = transport
     queue: Callable[[bytes], None] = socket.write
-    send: Callable[[bytes], int | BaseException] = socket.writeSomeData
+    send: Callable[[bytes | memoryview], int | BaseException] = socket.writeSomeData  # type: ignore[assignment]
 
     def write(data: bytes) -> None:
         if socket.dataBuffer or socket._tempDataBuffer or not socket.connected or _must_queue(socket):
             queue(data)
+            _pause_producer(socket)
         elif data:
             sent = send(data)
             if sent == len(data):
                 return
+            if sent == _MOST_SENT:
+                data, sent = _send_all(send, data)
             # An exception, or a negative number, says that the connection is lost.
             if not isinstance(sent, int) or sent < 0:
                 _lose_soon(socket)
                 queue(data)
-            else:
+            elif sent < len(data):
                 queue(data[sent:])
+                _pause_producer(socket)
 
     return write
+
+
+def _pause_producer(socket: tcp.Connection) -> None:
+    """As Twisted does by itself, but by a number of its own: `read_more` must not let more wait to be sent."""
+    producer: Any = socket.producer
+    if producer is None or socket.producerPaused or not socket.streamingProducer:
+        return
+    if (unsent(socket) or 0) > _MOST_UNSENT:
+        socket.producerPaused = True
+        producer.pauseProducing()
+
+
+def _send_all(send: Callable[[bytes | memoryview], int | BaseException], data: bytes) -> tuple[bytes, int | BaseException]:
+    """
+    Send on, as long as the socket takes all that Twisted gives it at a time; the first such piece of `data` is gone.
+
+    What is queued would cost a turn of the reactor for each of these pieces, and two copies. Gives what is left, and how much of that was
+    taken, as ``writeSomeData`` does.
+    """
+    view, at = memoryview(data), _MOST_SENT
+    while at < len(data):
+        sent = send(view[at:])
+        if sent != _MOST_SENT:
+            return data[at:], sent
+        at += _MOST_SENT
+    return b"", 0
 
 
 def straight(transport: ITransport) -> ITransport:
@@ -78,7 +112,7 @@ def read_more(transport: object) -> None:
     """
     Let `transport`, whose reads come filled, read more at once: in a long download each read costs a turn of the reactor.
 
-    Twisted asks producers to pause by the same number, so that this much may also wait to be sent.
+    Twisted asks producers to pause by the same number; `straight_write` does so earlier.
     """
     socket = transport._transport if isinstance(transport, _Straight) else transport
     if isinstance(socket, tcp.Connection):

@@ -7,7 +7,7 @@ key, as it is to the hop's core.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from twisted.internet.error import ConnectionAborted, ConnectionDone
@@ -28,15 +28,17 @@ class TunnelTransport:
     """
     The transport of `protocol`, over the stream `stream` of `hop`.
 
-    `data_received`, `closed`, `lost` and `block` are for whoever the hop tells.
+    `data_received`, `closed`, `lost` and `block` are for whoever the hop tells. With `whole` the stream has the whole connection to itself,
+    and its bytes go past the hop's core.
     """
 
     disconnecting = False
 
-    def __init__(self, hop: Any, stream: object, now: Any) -> None:
+    def __init__(self, hop: Any, stream: object, now: Callable[[], float], whole: bool) -> None:
         self._hop = hop
         self._stream = stream
         self._now = now
+        self._whole = whole
         self._protocol: Any = None
         self._producer: Any = None
         self._blocked = 0
@@ -44,13 +46,19 @@ class TunnelTransport:
     def connect(self, protocol: Any) -> None:
         """Let `protocol` stand on this transport."""
         self._protocol = protocol
+        if self._whole:
+            self._hop.splice(protocol.dataReceived)
         protocol.makeConnection(self)
 
     # ITransport.
 
     def write(self, data: bytes) -> None:
-        if not self.disconnecting:
-            hop = self._hop
+        if self.disconnecting:
+            return
+        hop = self._hop
+        if self._whole:
+            hop.write(data)
+        else:
             hop.perform(hop.core.data(self._stream, data, False, self._now()))
 
     def writeSequence(self, data: Iterable[bytes]) -> None:

@@ -135,16 +135,19 @@ class HttpCore(Core, Protocol):
 class WsCore(Core, Protocol):
     """A core of websockets, on the one stream that it stands on."""
 
-    @property
-    def open(self) -> bool:
-        """Whether frames may be sent: no Close frame was sent or received."""
+    #: Whether frames may be sent: no Close frame was sent or received.
+    open: bool
 
     @property
     def closed(self) -> bool:
         """Whether the closing handshake is complete."""
 
-    def send(self, frames: Sequence[tuple[int, bytes]], now: float) -> Steps:
-        """Send frames, each an opcode and a payload; raises `BadState` once a Close frame was sent or received."""
+    def send(self, frames: Sequence[tuple[int, bytes]], now: float) -> bytes:
+        """
+        What to write, at once, to send frames, each an opcode and a payload; raises `BadState` once a Close frame was sent or received.
+
+        No steps, since there is nothing else to do, and every message sent takes this way.
+        """
 
 
 class Reader:

@@ -157,6 +157,7 @@ class Http1:
 
     def upgrade(self, stream: object, request: Request, now: float) -> Steps:
         if self._options.version == "HTTP/1.0":
+            self._unprocessed.append(stream)
             return [StreamFailed(stream, BadState("Websocket cannot be used over an HTTP/1.0 connection."))]
         return self.request(stream, request, now)
 
@@ -358,7 +359,8 @@ class Http1:
         exchange.chunked = False
         if exchange.cancelled:
             return self._may_drain(exchange, steps)
-        steps.append(Upgrade(stream=exchange.stream, protocols=(protocol,), headers=head.headers))  # type: ignore[arg-type]
+        protocols = (request.protocol or protocol,)  # its case means nothing (RFC 9110 section 7.8)
+        steps.append(Upgrade(stream=exchange.stream, protocols=protocols, headers=head.headers))  # type: ignore[arg-type]
         return True
 
     def _take_final(self, exchange: Exchange, head: Head, steps: Steps) -> bool:
@@ -585,13 +587,8 @@ class Http1:
         self._set("keepalive", self._options.keepalive, now)
 
     def _timed_out(self, stage: str, steps: Steps) -> None:
-        limits = {
-            "closing": "closing_timeout",
-            "headers": "header_timeout",
-            "response": "response_timeout",
-            "idle": "idle_timeout",
-        }
-        self._fail(TimedOut(stage, getattr(self._options, limits[stage])), steps)
+        option = "header_timeout" if stage == "headers" else f"{stage}_timeout"
+        self._fail(TimedOut(stage, getattr(self._options, option)), steps)
 
 
 _READERS = {

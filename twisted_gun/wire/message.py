@@ -9,7 +9,10 @@ from twisted_gun.errors import GunError, LimitReached, ProtocolViolation
 from twisted_gun.events import Binary, Text
 from twisted_gun.options import WsOptions
 
-__all__ = ["CloseCode", "Incoming", "WsFault", "decoded"]
+__all__ = ["CloseCode", "Incoming", "WsFault", "decoded", "not_text"]
+
+#: Parts of fewer bytes are joined to the one before.
+_LARGE: Final = 4096
 
 _utf8_decoder: Final = codecs.getincrementaldecoder("utf-8")
 
@@ -38,10 +41,11 @@ def decoded(data: bytes | bytearray) -> str:
     try:
         return data.decode()
     except UnicodeDecodeError as error:
-        raise _not_text(error) from error
+        raise not_text(error) from error
 
 
-def _not_text(error: UnicodeDecodeError) -> WsFault:
+def not_text(error: UnicodeDecodeError) -> WsFault:
+    """What to fail the websocket by where text was not UTF-8."""
     return WsFault(CloseCode.INVALID_DATA, f"a text message that is not UTF-8 (RFC 6455 section 8.1): {error.reason}")
 
 
@@ -49,15 +53,16 @@ class Incoming:
     """
     The message that is being received: `add` its parts, then `finish` it.
 
-    The parts are kept as one run of bytes, so that a message in many small parts takes no more room than in one.
+    Large parts are kept as they came, small ones joined, so that a message takes about the same room in whatever parts it comes.
     """
 
-    __slots__ = ("_data", "_decoder", "_fragments", "_options", "compressed")
+    __slots__ = ("_decoder", "_fragments", "_options", "_parts", "compressed", "size")
 
     def __init__(self, text: bool, compressed: bool, options: WsOptions) -> None:
         self.compressed = compressed
         self._options = options
-        self._data: bytes | bytearray = b""
+        self._parts: list[bytes | bytearray] = []
+        self.size = 0  # in bytes, of what has come
         self._decoder = _utf8_decoder() if text else None
         self._fragments = 0
 
@@ -76,19 +81,23 @@ class Incoming:
             try:
                 self._decoder.decode(data)
             except UnicodeDecodeError as error:
-                raise _not_text(error) from error
-        if not self._data:
-            self._data = data
-            return
-        if type(self._data) is bytes:
-            self._data = bytearray(self._data)
-        self._data += data
+                raise not_text(error) from error
+        self.size += len(data)
+        parts = self._parts
+        if len(data) >= _LARGE or not parts:
+            parts.append(data)
+        elif type(parts[-1]) is bytearray:
+            parts[-1] += data
+        else:
+            parts.append(bytearray(data))
 
     def finish(self) -> Text | Binary:
         """The whole message."""
-        return Binary(bytes(self._data)) if self._decoder is None else Text(decoded(self._data))
+        parts = self._parts
+        data = bytes(parts[0]) if len(parts) == 1 else b"".join(parts)
+        return Binary(data) if self._decoder is None else Text(decoded(data))
 
     def _check_size(self, more: int) -> None:
         most = self._options.max_message_size
-        if len(self._data) + more > most:
+        if self.size + more > most:
             raise WsFault(CloseCode.TOO_BIG, LimitReached("max_message_size", most))

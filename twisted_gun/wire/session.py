@@ -287,7 +287,7 @@ class Session(Pushes):
         for stream in list(self._by_key.values()):
             # What has arrived is told even to those who had enough for now: there is no later.
             self._unpark(stream)
-            if stream.state is not State.CLOSED:
+            if stream.state is not State.CLOSED and not stream.told:
                 self._killed.append(stream.key)
                 begun = cut_off(reason, stream.received, stream.expected) if stream.responded else closed_by(reason)
                 error = reason if stream.tunnel else begun  # what it carries says what that means

@@ -107,6 +107,11 @@ class StreamState:
         return self.held or (self.flow is not None and self.flow <= 0)
 
     @property
+    def told(self) -> bool:
+        """Whether its end was told, though it still is open: that of a tunnel, of which only our direction is left."""
+        return self.tunnel and self.state is State.HALF_CLOSED_REMOTE and self.parked is None
+
+    @property
     def receiving(self) -> bool:
         """Whether the peer may still send content."""
         return self.state in (State.OPEN, State.HALF_CLOSED_LOCAL, State.RESERVED)

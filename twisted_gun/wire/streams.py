@@ -549,7 +549,8 @@ class Streams:
         """`stream` has ended before its response did."""
         if error is not None:
             self._unpark(stream)
-            self._steps.append(StreamFailed(stream.key, error))
+            if not stream.told:
+                self._steps.append(StreamFailed(stream.key, error))
         stream.parked = None
         self._forget(stream)
 

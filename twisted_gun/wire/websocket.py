@@ -11,12 +11,12 @@ from struct import Struct
 from typing import Any, Final
 
 from twisted_gun.errors import ProtocolViolation
-from twisted_gun.events import Binary, Text
+from twisted_gun.events import Binary, text_event, ws_event
 from twisted_gun.options import WsOptions
 from twisted_gun.wire.deflate import Deflater, Inflater
 from twisted_gun.wire.handshake import Agreement
 from twisted_gun.wire.masking import MaskKeys, mask
-from twisted_gun.wire.message import CloseCode, Incoming, WsFault, decoded
+from twisted_gun.wire.message import CloseCode, Incoming, WsFault, decoded, not_text
 from twisted_gun.wire.ws_session import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, WsSession
 
 __all__ = ["Websocket"]
@@ -30,6 +30,10 @@ _WHOLE_BINARY: Final = _FIN | BINARY
 #: RFC 6455 section 5.2: the payload length is said in 7 bits, or by one of these in 16 or in 64.
 _IN_16, _IN_64 = 126, 127
 _KNOWN: Final = frozenset({CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG})
+#: The two bytes before the mask of a short frame, by its first byte and its size.
+_SHORT: Final = {
+    _FIN | rsv | opcode: [bytes((_FIN | rsv | opcode, _MASKED | size)) for size in range(126)] for opcode in _KNOWN for rsv in (0, _RSV1)
+}
 _MEDIUM = Struct("!BBH4s")
 _LARGE = Struct("!BBQ4s")
 
@@ -48,6 +52,7 @@ class Websocket(WsSession):
         self._inflater = None if agreed is None else Inflater(agreed)
         self._threshold = 0 if agreed is None else agreed.threshold
         self._keys = MaskKeys()
+        self._small = min(125, options.max_message_size)  # the largest message that takes the short way
         self._data = b""  # what has come; up to `_at` it was taken
         self._at = 0
         self._message: Incoming | None = None
@@ -70,7 +75,7 @@ class Websocket(WsSession):
 
     def _take_frame(self) -> bool:
         data, at = self._data, self._at
-        if self._message is None:
+        if self._message is None and self._small:
             self._at = at = self._take_small(data, at, len(data))
         there = len(data) - at
         if there < 2 or self._withheld:
@@ -92,21 +97,25 @@ class Websocket(WsSession):
 
     def _take_small(self, data: bytes, at: int, end: int) -> int:
         """The short way, for whole messages of up to 125 bytes, as many as there are; where it ended."""
-        tell, one = self._tell, self._flow is not None
+        tell, stream, most = self._steps.append, self._stream, self._small
+        flow = self._flow
         while end - at >= 2:
             first, size = data[at], data[at + 1]
             stop = at + 2 + size
-            if size >= _IN_16 or stop > end:
+            if size > most or stop > end or (flow is not None and flow <= 0):
                 break
             if first == _WHOLE_TEXT:
-                tell(Text(decoded(data[at + 2 : stop])))
+                try:
+                    tell(text_event(stream, data[at + 2 : stop].decode()))
+                except UnicodeDecodeError as error:
+                    raise not_text(error) from error
             elif first == _WHOLE_BINARY:
-                tell(Binary(data[at + 2 : stop]))
+                tell(ws_event(stream, Binary(data[at + 2 : stop])))
             else:
                 break
             at = stop
-            if one:
-                break
+            if flow is not None:
+                self._flow = flow = flow - 1
         return at
 
     def _check_header(self, first: int, second: int) -> None:
@@ -157,7 +166,7 @@ class Websocket(WsSession):
         self._in_frame = False
         if self._last:
             self._message = None
-            self._tell(message.finish())
+            self._message_received(message)
         return True
 
     def _inflate(self, message: Incoming, data: bytes, fin: bool) -> None:
@@ -193,7 +202,7 @@ class Websocket(WsSession):
             payload = self._deflater.deflate(payload)
         size, key = len(payload), self._keys.take()
         if size < _IN_16:
-            self._out.append(bytes((first, _MASKED | size)) + key + mask(payload, key))
+            self._out.append(_SHORT[first][size] + key + mask(payload, key))
         elif size <= 0xFFFF:
             self._out.append(_MEDIUM.pack(first, _MASKED | _IN_16, size, key) + mask(payload, key))
         else:

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from twisted_gun.errors import BadState, GunError, LimitReached, ProtocolViolation, ShuttingDown, StreamClosed, StreamError, TimedOut
-from twisted_gun.events import Close, Frame, Ping, Pong, ws_event
+from twisted_gun.events import Binary, Close, Ping, Pong, Text, Ws, ws_event
 from twisted_gun.options import WsOptions
 from twisted_gun.wire.core import Losses
 from twisted_gun.wire.handshake import Agreement
-from twisted_gun.wire.message import CloseCode, WsFault
+from twisted_gun.wire.message import CloseCode, Incoming, WsFault
 from twisted_gun.wire.steps import Close as CloseStep
 from twisted_gun.wire.steps import Pause, PingAnswered, Resume, Steps, StreamFailed, Write
 
@@ -27,6 +27,9 @@ CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 _MEANINGFUL: Final = frozenset({1000, 1001, 1002, 1003, *range(1007, 1015)})
 #: So many bytes of pongs go out for what one read brings; of the pings beyond that only the last is answered.
 _MOST_PONGS: Final = 8 * 1024
+
+#: So many bytes of messages are told at a time, and the rest in a later turn: what is compressed may become a thousand times as much.
+_MOST_TOLD: Final = 4 * 1024 * 1024
 
 #: A frame as it goes out: its opcode, and its payload.
 Outgoing = tuple[int, bytes]
@@ -60,11 +63,12 @@ class WsSession:
         self._silent = silent
         self._flow: float | None = options.flow
         self._held = self._paused = False
+        self._told = 0  # bytes of larger messages in this call
         self._steps: Steps = []
         self._out: list[bytes] = []
         self._deadlines: dict[str, float] = {}
         self._now = 0.0
-        self._close_sent = False
+        self.open = True
         self._ended = False  # whether the stream has been told its end
         self._reading = True  # whether what the peer sends still matters
         self._killed: tuple[object, ...] = ()
@@ -87,10 +91,6 @@ class WsSession:
         raise NotImplementedError
 
     # What the hop asks and tells.
-
-    @property
-    def open(self) -> bool:
-        return not self._close_sent
 
     @property
     def closed(self) -> bool:
@@ -137,15 +137,14 @@ class WsSession:
 
     def shutdown(self, now: float) -> Steps:
         self._now = now
-        if not self._close_sent:
+        if self.open:
             self._send_close(CloseCode.GOING_AWAY)
         return self._done()
 
     # What the owner of the stream asks.
 
-    def send(self, frames: Sequence[Outgoing], now: float) -> Steps:
-        """Send these; raises `BadState` once a Close frame was sent or received."""
-        if self._close_sent:
+    def send(self, frames: Sequence[Outgoing], now: float) -> bytes:
+        if not self.open:
             raise BadState("the websocket is closing or closed: it takes no more frames")
         for opcode, payload in frames:
             if opcode == CLOSE:
@@ -153,7 +152,10 @@ class WsSession:
                 self._send_close(None, payload)
                 break
             self._write(opcode, payload)
-        return self._done()
+        out = self._out
+        data = out[0] if len(out) == 1 else b"".join(out)
+        out.clear()
+        return data
 
     def update_flow(self, stream: object, increment: int, now: float) -> Steps:
         if self._flow is not None:
@@ -167,7 +169,7 @@ class WsSession:
         return self._done()
 
     def ping(self, ping: object, now: float) -> Steps:
-        if self._close_sent:
+        if not self.open:
             raise BadState("the websocket is closing or closed: it cannot be pinged")
         payload = b"gun ping %d" % self._next_ping
         self._next_ping += 1
@@ -179,8 +181,8 @@ class WsSession:
 
     @property
     def _withheld(self) -> bool:
-        """Whether its owner can take no more for now."""
-        return self._held or (self._flow is not None and self._flow <= 0)
+        """Whether no more is to be told for now."""
+        return self._held or (self._flow is not None and self._flow <= 0) or self._told >= _MOST_TOLD
 
     def _read_more(self, now: float) -> None:
         self._now = now
@@ -193,6 +195,10 @@ class WsSession:
         except WsFault as fault:
             self._fail(fault.code, fault.reason)
         withheld = self._reading and self._withheld
+        if self._told:
+            if self._told >= _MOST_TOLD:
+                self._deadlines["more"] = self._now  # at once, but after others had their turn
+            self._told = 0
         if withheld is not self._paused:
             self._paused = withheld
             self._heard = True  # what comes meanwhile is not read, and so is no sign of death
@@ -200,10 +206,14 @@ class WsSession:
 
     # From the peer.
 
-    def _tell(self, frame: Frame) -> None:
+    def _tell(self, frame: Text | Binary | Ping | Pong) -> None:
         self._steps.append(ws_event(self._stream, frame))
         if self._flow is not None:
             self._flow -= 1
+
+    def _message_received(self, message: Incoming) -> None:
+        self._told += message.size
+        self._tell(message.finish())
 
     def _ping_received(self, data: bytes) -> None:
         """
@@ -212,7 +222,7 @@ class WsSession:
         """
         if self._sending_held or self._pongs >= _MOST_PONGS:
             self._pong = data
-        elif not self._close_sent:
+        elif self.open:
             self._pongs += len(data) + 6
             self._write(PONG, data)
         if not self._silent:
@@ -229,18 +239,18 @@ class WsSession:
         """RFC 6455 section 5.5.1: answered by the same code; then the server closes the connection, in ``closing_timeout``."""
         if code is not None and not may_close_with(code):
             raise WsFault(CloseCode.PROTOCOL_ERROR, f"a Close frame with the code {code} (RFC 6455 section 7.4)")
-        self._steps.append(ws_event(self._stream, Close(code, reason)))
+        self._steps.append(Ws(stream=self._stream, frame=Close(code, reason)))
         self._ended = True
         self._reading = False
         self._deadlines.pop("keepalive", None)
-        if not self._close_sent:
+        if self.open:
             self._send_close(code)
 
     # The end.
 
     def _send_close(self, code: int | None, payload: bytes | None = None) -> None:
         self._write(CLOSE, close_payload(code) if payload is None else payload)
-        self._close_sent = True
+        self.open = False
         self._set("closing", self._options.closing_timeout)
 
     def _fail(self, code: int, reason: GunError) -> None:
@@ -252,7 +262,7 @@ class WsSession:
         self._failed = reason
         self._end(reason)
         self._reading = False
-        if not self._close_sent:
+        if self.open:
             self._send_close(code)
 
     def _end(self, reason: GunError) -> None:
@@ -263,7 +273,7 @@ class WsSession:
 
     def _over(self) -> None:
         self._reading = False
-        self._close_sent = True
+        self.open = False
         self._deadlines.clear()
 
     # Time.
@@ -273,7 +283,7 @@ class WsSession:
             self._deadlines[stage] = self._now + seconds
 
     def _keep_alive(self) -> None:
-        if self._close_sent:
+        if not self.open:
             return
         self._write(PING, b"")
         if "pong" not in self._deadlines:
@@ -303,7 +313,7 @@ class WsSession:
     def _done(self) -> Steps:
         """The steps of this call, with one write for all that is to be sent."""
         if self._pong is not None and not self._sending_held:
-            if not self._close_sent:
+            if self.open:
                 self._write(PONG, self._pong)
             self._pong = None
         self._pongs = 0
@@ -318,6 +328,7 @@ class WsSession:
 
 
 _EXPIRED = {
+    "more": lambda session: session._read_on(b""),
     "keepalive": WsSession._keep_alive,
     "pong": WsSession._pong_missing,
     "closing": WsSession._closing_timed_out,

@@ -68,7 +68,7 @@ class Websocket(WsSession):
         self._in_frame = not event.frame_finished
         if event.message_finished:
             message, self._message = self._message, None
-            self._tell(message.finish())
+            self._message_received(message)
 
     def _told_ping(self, event: Ping) -> None:
         self._ping_received(bytes(event.payload))

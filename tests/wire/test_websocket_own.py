@@ -1,0 +1,87 @@
+"""What is particular to our own core of websockets: wsproto does it in another way, or not at all."""
+
+from __future__ import annotations
+
+import zlib
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from twisted_gun.events import Binary, Close, Text
+from twisted_gun.options import WsOptions
+from twisted_gun.wire.cores import websocket_core
+from twisted_gun.wire.handshake import Agreement
+from twisted_gun.wire.reference.websocket import Websocket as Reference
+from twisted_gun.wire.websocket import Websocket
+
+from .conversation import A
+from .ws_conversation import RSV1, Opcode, WsConversation, agreed, close, fragments, server_frame
+
+
+class ChoiceTests(SynchronousTestCase):
+    """Which core it is."""
+
+    def test_core(self) -> None:
+        """The one that the option names; ours, where it names none."""
+        for options, kind in ((WsOptions(), Websocket), (WsOptions(core="own"), Websocket), (WsOptions(core="wsproto"), Reference)):
+            self.assertIs(type(websocket_core(A, options, Agreement(protocol=None, deflate=None), True)), kind)
+
+
+class OwnTests(SynchronousTestCase):
+    """Our own core."""
+
+    def test_bad_gateway(self) -> None:
+        """The code 1014, which was registered later than the RFC."""
+        talk = WsConversation()
+        talk.receive(close(1014, b"bad gateway"))
+        self.assertEqual((talk.frames, talk.sent), ([Close(1014, "bad gateway")], [Close(1014)]))
+
+    def test_refused_at_its_header(self) -> None:
+        """What is certain to be too much is refused before any of it comes, and so is what has no place where it comes."""
+        for data, code in (
+            (server_frame(Opcode.BINARY, length=16 * 1024 * 1024 + 1), 1009),
+            (server_frame(Opcode.TEXT, b"x" * 100, fin=False) + server_frame(Opcode.CONTINUATION, length=16 * 1024 * 1024), 1009),
+            (server_frame(Opcode.CONTINUATION, length=100), 1002),
+            (server_frame(Opcode.TEXT, fin=False) + server_frame(Opcode.TEXT, length=100), 1002),
+            (server_frame(Opcode.BINARY, mask=b"abcd", length=100)[:2], 1002),
+        ):
+            talk = WsConversation()
+            talk.receive(data)
+            self.assertEqual((talk.outline[-1][:2], talk.sent), (("failed", A), [Close(code)]))
+
+    def test_threshold(self) -> None:
+        """Messages below `threshold` bytes are sent as they are."""
+        for size, compressed in ((0, False), (9, False), (10, True), (1000, True)):
+            talk = WsConversation(deflate=agreed(threshold=10))
+            talk.say(b"x" * size, "x" * size)
+            self.assertEqual([raw.rsv == RSV1 for raw in talk.raw], [compressed] * 2)
+            self.assertEqual(talk.sent, [Binary(b"x" * size), Text("x" * size)])
+
+    def test_level(self) -> None:
+        """`level` and `memory_level` are zlib's: with 0 nothing gets smaller."""
+        data = bytes(range(256)) * 100
+        sizes = []
+        for level in (0, 1, 9):
+            talk = WsConversation(deflate=agreed(level=level, memory_level=level or 1))
+            talk.say(data)
+            self.assertEqual(talk.sent, [Binary(data)])
+            sizes.append(len(talk.raw[0].payload))
+        self.assertGreater(sizes[0], len(data))
+        self.assertLess(max(sizes[1:]), len(data) // 10)
+
+    def test_last_block(self) -> None:
+        """RFC 7692 section 7.2.3.4: a block with BFINAL set may end a message, or come in the midst of it."""
+        parts = []
+        for said in (b"one, ", b"two, ", b"three"):
+            whole = zlib.compressobj(6, zlib.DEFLATED, -15)
+            parts.append(whole.compress(said) + whole.flush(zlib.Z_FINISH))
+        for data in (b"".join(parts) + b"\0", b"".join(parts[:2]) + self.flushed(b"three")):
+            for takeover in (True, False):
+                talk = WsConversation(deflate=agreed(server_takeover=takeover))
+                talk.receive(server_frame(Opcode.TEXT, data, rsv=RSV1))
+                talk.receive_bytes(fragments(Opcode.TEXT, data[:7], data[7:], rsv=RSV1))
+                self.assertEqual(talk.frames, [Text("one, two, three")] * 2)
+
+    def flushed(self, data: bytes) -> bytes:
+        """`data` as a message usually ends."""
+        compressor = zlib.compressobj(6, zlib.DEFLATED, -15)
+        return (compressor.compress(data) + compressor.flush(zlib.Z_SYNC_FLUSH))[:-4]
