@@ -138,6 +138,31 @@ class PipelinedTests(WebsocketCase):
         self.assertEqual(self.told_once(told, upgrade).status, 403)
         self.end(world)
 
+    def test_from_within(self) -> None:
+        """From within their errors anything may be done with the stream, which is not told that it is a websocket yet."""
+        for action in ("ws_send", "cancel", "shutdown", "close"):
+            world = self.up(end={"accept": False}, retry=0)
+            told = RecordingReceiver()
+            stream = world.connection.ws_upgrade("/ws", reply_to=told)
+
+            def act(event: Any, action: str = action, stream: gun.Stream = stream, world: MemoryGun = world) -> None:
+                if action == "ws_send":
+                    self.assertRaises(gun.BadState, stream.ws_send, "hello")
+                elif action == "cancel":
+                    stream.cancel()
+                else:
+                    getattr(world.connection, action)()
+
+            world.connection.get("/behind", reply_to=act)
+            world.pump()
+            peer = world.peer
+            peer.end.accept()
+            world.pump()
+            self.assertEqual(peer.end.frames, [gun.Close(1001)] if action == "shutdown" else [], action)
+            names = {"ws_send": ["gun_upgrade"], "shutdown": ["gun_upgrade", "gun_ws"], "close": ["gun_error"]}
+            self.assertEqual(told.names(), names.get(action, []), action)
+            self.end(world)
+
     def test_cancelled_behind(self) -> None:
         """One of them that is cancelled is told nothing, whatever becomes of the upgrade."""
         world, told, streams = self.pending()

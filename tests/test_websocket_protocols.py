@@ -106,6 +106,30 @@ class ChosenTests(ProtocolCase):
         self.assertEqual((bare[0].told, frames(told)), ([gun.Text("hello")], []))
         self.end(world)
 
+    def test_ended_in_making(self) -> None:
+        """Where its making ends the stream, or the connection, no upgrade is told."""
+
+        def cancel(stream: gun.Stream, *_: Any) -> Any:
+            stream.cancel()
+            return Recording(stream, (), gun.WsOptions())
+
+        def close(stream: gun.Stream, *_: Any) -> Any:
+            stream.connection.close()
+            return Recording(stream, (), gun.WsOptions())
+
+        def shutdown(stream: gun.Stream, *arguments: Any) -> Any:
+            stream.connection.shutdown()
+            return Recording(stream, *arguments)
+
+        ways: tuple[tuple[Any, list[str]], ...] = ((cancel, []), (close, ["gun_error"]), (shutdown, ["gun_upgrade", "gun_ws"]))
+        for make, expected in ways:
+            told = RecordingReceiver()
+            world = self.up(reply_to=told, ws_opts={"default_protocol": make}, retry=0)
+            world.connection.ws_upgrade("/")
+            world.pump()
+            self.assertEqual(told.names(), expected)
+            self.end(world)
+
     def test_one_for_each(self) -> None:
         """Each websocket has one of its own."""
         made: list[Any] = []

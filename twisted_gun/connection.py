@@ -234,7 +234,8 @@ class Connection(Verbs):
         hop = self._hop
         if hop is None or not hop.running:
             raise BadState(f"the connection is {self._factory.state}: there is nobody to ping")
-        pinged: Hop[Any] = hop if self._layers.only is None else self._layers.only.hop
+        only = self._layers.only
+        pinged: Hop[Any] = hop if only is None or only.stream.ended else only.hop
         ping = self._pings.make(chosen.reply_to)
         steps = pinged.core.ping(ping, self._deadlines.now())
         self._pings.sent(ping)

@@ -8,7 +8,6 @@ again, as what is told of any stream. Frames of a websocket may go through a pro
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from twisted_gun.errors import BadState, ConnectionFailed, GunError, StreamRefused
@@ -66,6 +65,7 @@ class Layer:
 
     def __init__(self, connection: Connection, outer: Hop[Any], stream: Stream, core: WsCore, protocol: Any, trace: bool) -> None:
         self.stream = stream
+        self.core = core
         #: Why it was given up, if it was.
         self.reason: GunError | None = None
         self._connection = connection
@@ -88,13 +88,13 @@ class Layer:
     @property
     def open(self) -> bool:
         """Whether frames may be sent."""
-        return self.hop.core.open and not self.stream.ended
+        return self.core.open and not self.stream.ended
 
     def send(self, frames: object) -> None:
         """Send frames; raises `InvalidRequest` or `BadState`."""
         if self.stream.ended:
             raise BadState("the websocket has ended: it takes no more frames")
-        hop, core = self.hop, self.hop.core
+        hop, core = self.hop, self.core
         data = core.send(outgoing(frames), self._now())
         if data:
             hop.write(data)
@@ -104,7 +104,7 @@ class Layer:
     def shutdown(self) -> None:
         """Begin the closing handshake."""
         if self.hop.running:
-            self.hop.perform(self.hop.core.shutdown(self._now()))
+            self.hop.perform(self.core.shutdown(self._now()))
 
     def drop(self) -> None:
         """End at once, and tell nothing."""
@@ -130,9 +130,7 @@ class Layer:
         self.stream._block(TRANSPORT, paused)
 
     def violated(self, reason: GunError) -> None:
-        self.reason = reason
-        if self is self._connection._layers.only:
-            self._connection.violated(reason)
+        self.reason = reason  # of which the connection's owner hears when it is down
 
     def lost(self, hop: Hop[Any], reason: GunError | None) -> None:
         self._connection._layers.over(self)
@@ -149,7 +147,7 @@ class Layer:
         if event.fin:
             connection.tell(event)
         elif cost is not None and cost != 1 and self.hop.running:
-            self.hop.perform(self.hop.core.update_flow(stream, 1 - cost, self._now()))
+            self.hop.perform(self.core.update_flow(stream, 1 - cost, self._now()))
 
 
 class Layers:
@@ -186,42 +184,47 @@ class Layers:
         except Exception:
             connection._receiver_raised(make, event, stream)
             return False
+        if stream.ended:  # by what it made
+            return False
         core = websocket_core(stream, options, agreement, options.silence_pings and protocol is None)
         layer = Layer(connection, hop, stream, core, protocol, connection._options.trace)
         self._layers[stream] = stream._layer = layer
         if hop.core.switched:
             self.only = layer
-            connection._fail_pending(StreamRefused("the connection is a websocket now; this request was not sent: send it on another"))
         layer.tunnel.block(TUNNEL_TRANSPORT, connection._transport_paused)
         layer.tunnel.connect(layer.hop)
         if stream._granted:
             layer.hop.perform(core.update_flow(stream, stream._granted, layer.hop._now()))
         if connection._factory.ending:
             layer.shutdown()
-        return True
+        if hop.core.switched:  # only now, for whoever is told may do anything
+            connection._fail_pending(StreamRefused("the connection is a websocket now; this request was not sent: send it on another"))
+        return not stream.ended
 
     def over(self, layer: Layer) -> None:
-        """`layer` has ended."""
-        self._layers.pop(layer.stream, None)
+        """`layer` has ended: its stream, its hop and itself hold each other no longer, for the garbage collector's sake."""
+        stream = layer.stream
+        self._layers.pop(stream, None)
+        stream._layer, stream._closed = None, layer.core.closed
+        del layer.hop, layer.tell
         hop = self._connection._hop
         if hop is None or hop.lost or not hop.running:
-            self._killed += layer.hop.core.losses().killed
+            self._killed += layer.core.losses().killed
 
     def protocol(self, hop: Hop[Any]) -> str:
         """Gun's name of what is spoken over `hop`, the connection's."""
-        name: str = hop.core.name if self.only is None else self.only.hop.core.name
+        name: str = hop.core.name if self.only is None else self.only.core.name
         return name
 
     def why(self, reason: GunError | None) -> GunError | None:
         """Why the connection ended, where its transport did by `reason`: after a closing handshake in good order."""
         if self.only is None:
             return reason
-        return None if self.only.hop.core.closed else self.only.reason or reason
+        return None if self.only.core.closed else self.only.reason or reason
 
     def killed(self, below: Iterable[Any]) -> tuple[Any, ...]:
-        """The streams that ended with the connection: of those `below`, without what carried others, and of those inside."""
-        inside = [(stream,) if stream._layer is None else stream._layer.hop.core.losses().killed for stream in below]
-        return tuple(dict.fromkeys([*chain.from_iterable(inside), *self._killed]))
+        """The streams that ended with the connection: of those `below`, but for websockets that had been closed, and of those inside."""
+        return tuple(dict.fromkeys([*(stream for stream in below if not stream._closed), *self._killed]))
 
     def clear(self) -> None:
         """The connection has ended."""

@@ -72,7 +72,8 @@ class Stream(Mailbox):
     _blocked = 0
     _granted = 0  # data events allowed by update_flow before the request could be sent
     _upgrade: WsUpgrade | None = None  # what it asks to become
-    _layer: Layer | None = None  # what it has become
+    _layer: Layer | None = None  # what its bytes belong to since then, as long as that lasts
+    _closed = False  # whether that has ended by a closing handshake
 
     def __init__(self, connection: Connection, method: bytes, receiver: Any) -> None:
         #: The `Connection` this stream belongs to.
@@ -171,6 +172,11 @@ class Stream(Mailbox):
         else:
             self.connection._data(self, data, fin)
 
+    @property
+    def ws_open(self) -> bool:
+        """Whether `ws_send` takes frames: the stream is a websocket, and no `Close` was sent or received."""
+        return self._layer is not None and self._layer.open
+
     def ws_send(self, frames: Frames) -> None:
         """
         Send frames on the websocket that this stream has become: str is a `Text`, bytes are a `Binary`; a list is sent in its order.
@@ -179,7 +185,8 @@ class Stream(Mailbox):
         surrogates, more than 125 bytes in a control frame, a code that RFC 6455 section 7.4 forbids), of which nothing is sent then.
         """
         if self._layer is None:
-            raise BadState("this stream is no websocket, or not yet: await_upgrade tells when it is")
+            ended = "the websocket has ended: it takes no more frames"
+            raise BadState(ended if self.ended else "this stream is no websocket, or not yet: await_upgrade tells when it is")
         self._layer.send(frames)
 
     def update_flow(self, increment: int) -> None:

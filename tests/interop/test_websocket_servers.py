@@ -155,7 +155,29 @@ class EndsTests(_Case):
         self.assertEqual(await self.body(conn.get("/other")), b"GET /other")
 
 
-class NodeTests(EchoTests, EndsTests, NodeCase):
+class BurstTests(_Case):
+    """What only websocket.js does, by itself or behind another server."""
+
+    async def test_burst(self) -> None:
+        """Ten thousand messages that come in one breath with the Close frame and the end of the connection are all told."""
+        for place in self.places:
+            stream = await self.websocket(place, "/burst")
+            stream.ws_send("go")
+            frames = [event.frame async for event in stream if isinstance(event, gun.Ws)]
+            self.assertEqual(frames, [*(gun.Text(f"message {number}") for number in range(10_000)), gun.Close(1000, "all said")])
+
+    async def test_slow_reader(self) -> None:
+        """The same where the reader takes them one by one."""
+        for place in self.places:
+            stream = await self.websocket(place, "/burst", flow=1)
+            stream.ws_send("go")
+            for number in range(10_000):
+                self.assertEqual(await self.message(stream), f"message {number}")
+                stream.update_flow(1)
+            self.assertEqual(await self.frame(stream), gun.Close(1000, "all said"))
+
+
+class NodeTests(EchoTests, EndsTests, BurstTests, NodeCase):
     """node, with frames made by hand."""
 
     async def test_fragments(self) -> None:
@@ -230,11 +252,11 @@ class DeflatedHypercornTests(HypercornTests):
     compress = True
 
 
-class HAProxyTests(EchoTests, EndsTests, HAProxyCase):
+class HAProxyTests(EchoTests, EndsTests, BurstTests, HAProxyCase):
     """HAProxy with node behind it."""
 
 
-class NginxTests(EchoTests, EndsTests, NginxCase):
+class NginxTests(EchoTests, EndsTests, BurstTests, NginxCase):
     """nginx with node behind it."""
 
     messages = 1000

@@ -128,6 +128,13 @@ const routes = {
         if (opcode === TEXT) socket.send(CLOSE, closing(Number(payload), "as you wish"));
         if (opcode === CLOSE) socket.duplex.end();
     },
+    // Ten thousand messages in one breath, the Close frame and the end behind them.
+    "burst": (socket, opcode) => {
+        if (opcode !== TEXT) return;
+        const messages = Array.from({"length": 10000}, (_, number) => frame(TEXT, Buffer.from(`message ${number}`)));
+        socket.duplex.write(Buffer.concat([...messages, frame(CLOSE, closing(1000, "all said"))]));
+        socket.duplex.end();
+    },
     "vanish": (socket, opcode) => {
         if (opcode !== TEXT) return;
         if (socket.duplex.close) socket.duplex.close(http2.constants.NGHTTP2_CANCEL);

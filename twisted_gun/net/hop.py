@@ -294,11 +294,11 @@ class Hop(Protocol, Generic[AnyCore]):
         if step.reason is not None:
             self._above.violated(step.reason)
             if step.abort:
-                self._abort()
+                self.abort()
                 return
         self.transport.loseConnection()  # type: ignore[union-attr]
         if self.core.closing_timeout is not None:
-            self._after("closing", self.core.closing_timeout, self._abort)
+            self._after("closing", self.core.closing_timeout, self.abort)
 
     def _gone(self, step: _Lost) -> None:
         self.running = False
@@ -371,7 +371,7 @@ class Hop(Protocol, Generic[AnyCore]):
     def _give_up(self, reason: GunError) -> None:
         self._closing = True
         self._reason = reason
-        self._abort()
+        self.abort()
 
     def _time_passed(self) -> None:
         self._core_deadline = None
@@ -385,7 +385,8 @@ class Hop(Protocol, Generic[AnyCore]):
     def _after(self, key: str, seconds: float, expired: Callable[[], None]) -> None:
         self._deadlines.set((self, key), seconds, expired)
 
-    def _abort(self) -> None:
+    def abort(self) -> None:
+        """Abort the transport, whatever waits to be sent."""
         # A transport that is lost already may not like to be aborted; TLS raises AttributeError.
         if not self.lost:
             self.transport.abortConnection()  # type: ignore[union-attr]

@@ -73,6 +73,8 @@ class TunnelTransport:
     def abortConnection(self) -> None:
         self.disconnecting = True
         self._hop.perform(self._hop.core.cancel(self._stream, self._now()))
+        if self._whole:
+            self._hop.abort()
         self._end(Failure(ConnectionAborted()))
 
     def getPeer(self) -> Any:
@@ -133,5 +135,6 @@ class TunnelTransport:
 
     def _end(self, reason: Failure) -> None:
         protocol, self._protocol = self._protocol, None
+        self._producer = None
         if protocol is not None:
             protocol.connectionLost(reason)

@@ -218,7 +218,8 @@ class Socket:
         stream = self.stream
         if stream._error is not None:
             raise stream._error
-        if stream._layer is None or stream._layer.open:
+        closing = stream.ended or (stream._layer is not None and not stream.ws_open)
+        if not closing:
             stream.ws_send(Close())
 
     async def __aenter__(self) -> Socket:

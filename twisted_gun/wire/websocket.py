@@ -17,7 +17,7 @@ from twisted_gun.wire.deflate import Deflater, Inflater
 from twisted_gun.wire.handshake import Agreement
 from twisted_gun.wire.masking import MaskKeys, mask
 from twisted_gun.wire.message import CloseCode, Incoming, WsFault, decoded, not_text
-from twisted_gun.wire.ws_session import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, WsSession
+from twisted_gun.wire.ws_session import BINARY, CLOSE, CONTINUATION, FRAME_SIZE, MOST_TOLD, PING, PONG, TEXT, WsSession
 
 __all__ = ["Websocket"]
 
@@ -97,12 +97,12 @@ class Websocket(WsSession):
 
     def _take_small(self, data: bytes, at: int, end: int) -> int:
         """The short way, for whole messages of up to 125 bytes, as many as there are; where it ended."""
-        tell, stream, most = self._steps.append, self._stream, self._small
-        flow = self._flow
-        while end - at >= 2:
+        tell, stream, most, flow = self._steps.append, self._stream, self._small, self._flow
+        left = count = (MOST_TOLD - self._told) // FRAME_SIZE if flow is None else int(flow)
+        while end - at >= 2 and left > 0:
             first, size = data[at], data[at + 1]
             stop = at + 2 + size
-            if size > most or stop > end or (flow is not None and flow <= 0):
+            if size > most or stop > end:
                 break
             if first == _WHOLE_TEXT:
                 try:
@@ -114,8 +114,10 @@ class Websocket(WsSession):
             else:
                 break
             at = stop
-            if flow is not None:
-                self._flow = flow = flow - 1
+            left -= 1
+        self._told += (count - left) * FRAME_SIZE
+        if flow is not None:
+            self._flow = flow - (count - left)
         return at
 
     def _check_header(self, first: int, second: int) -> None:

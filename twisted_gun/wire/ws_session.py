@@ -19,7 +19,7 @@ from twisted_gun.wire.message import CloseCode, Incoming, WsFault
 from twisted_gun.wire.steps import Close as CloseStep
 from twisted_gun.wire.steps import Pause, PingAnswered, Resume, Steps, StreamFailed, Write
 
-__all__ = ["BINARY", "CLOSE", "CONTINUATION", "PING", "PONG", "TEXT", "Outgoing", "WsSession", "close_payload"]
+__all__ = ["BINARY", "CLOSE", "CONTINUATION", "FRAME_SIZE", "MOST_TOLD", "PING", "PONG", "TEXT", "Outgoing", "WsSession", "close_payload"]
 
 #: RFC 6455 section 5.2.
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
@@ -28,8 +28,10 @@ _MEANINGFUL: Final = frozenset({1000, 1001, 1002, 1003, *range(1007, 1015)})
 #: So many bytes of pongs go out for what one read brings; of the pings beyond that only the last is answered.
 _MOST_PONGS: Final = 8 * 1024
 
-#: So many bytes of messages are told at a time, and the rest in a later turn: what is compressed may become a thousand times as much.
-_MOST_TOLD: Final = 4 * 1024 * 1024
+#: So many bytes of frames are told at a time, and the rest in a later turn: what is compressed may become a thousand times as much,
+#: and whoever is told may say meanwhile that it has enough. Each frame counts as a KiB besides, for what it takes as an object.
+MOST_TOLD: Final = 4 * 1024 * 1024
+FRAME_SIZE: Final = 1024
 
 #: A frame as it goes out: its opcode, and its payload.
 Outgoing = tuple[int, bytes]
@@ -63,7 +65,7 @@ class WsSession:
         self._silent = silent
         self._flow: float | None = options.flow
         self._held = self._paused = False
-        self._told = 0  # bytes of larger messages in this call
+        self._told = 0  # bytes of frames in this call
         self._steps: Steps = []
         self._out: list[bytes] = []
         self._deadlines: dict[str, float] = {}
@@ -119,7 +121,7 @@ class WsSession:
         self._flow, self._held = None, False
         if self._reading:
             self._read_on(b"")
-        self._end(_lost_by(reason))
+        self._end(_lost_by(reason, clean))
         self._over()
         return self._done()
 
@@ -182,7 +184,7 @@ class WsSession:
     @property
     def _withheld(self) -> bool:
         """Whether no more is to be told for now."""
-        return self._held or (self._flow is not None and self._flow <= 0) or self._told >= _MOST_TOLD
+        return self._held or (self._flow is not None and self._flow <= 0) or self._told >= MOST_TOLD
 
     def _read_more(self, now: float) -> None:
         self._now = now
@@ -196,7 +198,7 @@ class WsSession:
             self._fail(fault.code, fault.reason)
         withheld = self._reading and self._withheld
         if self._told:
-            if self._told >= _MOST_TOLD:
+            if self._told >= MOST_TOLD:
                 self._deadlines["more"] = self._now  # at once, but after others had their turn
             self._told = 0
         if withheld is not self._paused:
@@ -208,6 +210,7 @@ class WsSession:
 
     def _tell(self, frame: Text | Binary | Ping | Pong) -> None:
         self._steps.append(ws_event(self._stream, frame))
+        self._told += FRAME_SIZE
         if self._flow is not None:
             self._flow -= 1
 
@@ -335,10 +338,11 @@ _EXPIRED = {
 }
 
 
-def _lost_by(reason: GunError) -> GunError:
+def _lost_by(reason: GunError, clean: bool) -> GunError:
     """Why a websocket ended whose connection did before any Close frame came."""
     if isinstance(reason, (LimitReached, ProtocolViolation, ShuttingDown, StreamError, TimedOut)):
         return reason
-    error = StreamClosed(f"the websocket ended without a Close frame (RFC 6455 section 7.1.5, 1006): {reason}")
+    why = "the server closed what it stood on" if clean else str(reason)
+    error = StreamClosed(f"the websocket ended without a Close frame (RFC 6455 section 7.1.5, 1006): {why}")
     error.__cause__ = reason
     return error
