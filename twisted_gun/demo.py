@@ -1,21 +1,22 @@
 """
 The demo: a story in scenes, told by a connection to a server of our own, with every event as it comes.
 
-Nothing in it waits for time to pass: each step follows from an event. What does not go as it is told ends the story.
+Nothing in it waits for time to pass, but for the two short delays of `gun.backoff`: each step follows from an event. What does not go
+as it is told ends the story.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Coroutine, Iterable, Mapping
 from typing import Any, TextIO
 
-from twisted.internet.defer import CancelledError, Deferred, gatherResults
+from twisted.internet.defer import CancelledError, Deferred, DeferredQueue, FirstError, gatherResults
 from twisted.internet.error import CannotListenError
 
 import twisted_gun as gun
-from twisted_gun.demo_server import DOWNLOAD, GREETING, HALF, PIECE, Origin
+from twisted_gun.demo_server import DOWNLOAD, FEED, GREETING, HALF, PIECE, REFUSAL, SUBPROTOCOL, Origin
 from twisted_gun.exits import Exit
 from twisted_gun.progress import ProgressBar, is_terminal, size_text
 
@@ -46,6 +47,9 @@ async def run(reactor: Any, out: TextIO) -> int:
 #: How many requests go side by side, and the window of each stream, in bytes.
 _STREAMS, _WINDOW = 50, 256 * 1024
 
+#: How many seconds the feed is waited for.
+_PATIENCE = 5.0
+
 
 class _NotAsToldError(Exception):
     """Something went otherwise than the demo says."""
@@ -64,12 +68,18 @@ class _Story:
         self._tell = teller
         self._origin = Origin(reactor)
         self._http2_origin = Origin(reactor, http2=True)
+        self._websocket_origin = Origin(reactor)
         self._owner = _Owner(teller)
         self._http2_owner = _Owner(teller)
         self._retries = 0
+        self._backoff = gun.backoff(0.02, jitter=False)
+        self._second_retry: Deferred[None] = Deferred()  # of the feed's
+        self._items: DeferredQueue[str] = DeferredQueue()
+        self._last_item = 0
         # Until the scenes that open them.
         self._conn: gun.Connection = None  # type: ignore[assignment]
         self._http2: gun.Connection = None  # type: ignore[assignment]
+        self._websocket: gun.Connection = None  # type: ignore[assignment]
 
     async def tell(self) -> None:
         await self._scene_up()
@@ -82,16 +92,20 @@ class _Story:
         await self._scene_http2()
         await self._scene_slow_reader()
         await self._scene_goodbye()
+        await self._scene_closing(await self._scene_websocket())
+        await self._scene_websockets()
+        await self._scene_refusal()
+        await self._scene_feed()
         await self._scene_shutdown()
         self._tell.end()
 
     async def end(self) -> None:
         """Leave nothing behind."""
-        for conn in (self._conn, self._http2):
+        for conn in (self._conn, self._http2, self._websocket):
             if conn is not None:
                 conn.close()
-        await self._origin.die()
-        await self._http2_origin.die()
+        for origin in (self._origin, self._http2_origin, self._websocket_origin):
+            await origin.die()
 
     async def _scene_up(self) -> None:
         self._tell.scene("A connection", "gun.open() returns at once; the owner is told when TLS is up and the certificate was verified.")
@@ -101,25 +115,22 @@ class _Story:
         """Start the server, and a connection to it, whose beginning is told."""
         origin.start()
         self._tell.say("server", f"listens on 127.0.0.1, port {origin.port}, with a certificate made just now")
-        conn = gun.open(
-            "127.0.0.1",
-            origin.port,
-            owner=owner,
-            reactor=self._reactor,
-            transport="tls",
-            tls_opts={"trust_root": origin.trust},
-            retry_fun=self._decide,
-            **options,
-        )
+        conn = await self._dial(origin, owner, retry_fun=self._decide, **options)
+        tls = conn.info().tls
+        assert tls is not None
+        self._tell.say("tls", f"{tls.version}, {tls.cipher}, ALPN chose {_text(tls.alpn or b'nothing')}")
+        return conn
+
+    async def _dial(self, origin: Origin, owner: _Owner, **options: Any) -> gun.Connection:
+        """A connection to a server that runs, once it is up."""
+        tls_opts = {"trust_root": origin.trust}
+        conn = gun.open("127.0.0.1", origin.port, owner=owner, reactor=self._reactor, transport="tls", tls_opts=tls_opts, **options)
         self._tell.say("client", f"{conn!r}")
         try:
             await conn.await_up()
         except BaseException:
             conn.close()
             raise
-        tls = conn.info().tls
-        assert tls is not None
-        self._tell.say("tls", f"{tls.version}, {tls.cipher}, ALPN chose {_text(tls.alpn or b'nothing')}")
         return conn
 
     async def _scene_get(self) -> None:
@@ -262,9 +273,126 @@ class _Story:
         _expect("the retries", self._retries, 2)
         self._tell.say("client", "nothing was lost, and it was no retry: the server had asked for it")
 
+    async def _scene_websocket(self) -> gun.Stream:
+        self._tell.scene(
+            "A websocket", "A stream turns into a websocket, and takes over its connection of HTTP/1.1; both sides send messages as they like."
+        )
+        self._websocket = await self._open(self._websocket_origin, _Owner(self._tell), retry=0)
+        self._tell.say("client", f"ws_upgrade('/chat'), asking for the subprotocol {SUBPROTOCOL!r}, and to compress")
+        stream = self._websocket.ws_upgrade("/chat", ws_opts={"protocols": [SUBPROTOCOL, "shouting"], "compress": True})
+        upgrade = await stream.await_upgrade()
+        self._tell.event(upgrade)
+        agreed = dict(upgrade.headers)
+        _expect("the subprotocol", agreed.get(b"sec-websocket-protocol"), SUBPROTOCOL.encode())
+        _expect("the extension", agreed.get(b"sec-websocket-extensions"), b"permessage-deflate")
+        await self._send(stream, gun.Text("Hello from the client"))
+        await self._send(stream, gun.Binary(PIECE))
+        size = self._websocket_origin.message_sizes()[-1]
+        if size > len(PIECE) // 10:
+            raise _NotAsToldError(f"{size_text(len(PIECE))} went as {size_text(size)}: they were not compressed")
+        self._tell.say("server", f"got {size_text(len(PIECE))} as {size_text(size)}: they were compressed")
+        _expect("the protocol", self._websocket.info().protocol, "ws")
+        self._tell.say("ping", f"answered after {await self._websocket.ping() * 1000:.1f} ms")
+        return stream
+
+    async def _send(self, stream: gun.Stream, frame: gun.Frame, answer: gun.Frame | None = None) -> None:
+        """Send a frame, to which the server answers, if nothing else, with the same."""
+        self._tell.say("client", f"ws_send, {_describe_frame(frame)}")
+        stream.ws_send(frame)
+        event: Any = await stream.await_event()
+        self._tell.event(event)
+        _expect("the answer", event.frame, answer or frame)
+
+    async def _scene_closing(self, stream: gun.Stream) -> None:
+        self._tell.scene("The closing handshake", "Each side says Close, with a code and perhaps a reason; then the connection ends in good order.")
+        await self._send(stream, gun.Close(1000, "that is all"), answer=gun.Close(1000))
+        _expect("the reason of the end", await self._websocket.when_terminated(), None)
+        try:
+            stream.ws_send("one more thing")
+        except gun.BadState as error:
+            self._tell.say("refused", str(error))
+        else:
+            raise _NotAsToldError("a message was taken after the end")
+
+    async def _scene_websockets(self) -> None:
+        self._tell.scene(
+            "Websockets over HTTP/2", "Each is a stream of the connection (RFC 8441), beside others and beside requests; so is only its end."
+        )
+        ups = self._http2_owner.ups
+        chats = [self._http2.ws_upgrade("/chat") for _ in range(2)]
+        self._tell.say("client", "ws_upgrade('/chat'), twice, on the connection of HTTP/2")
+        for chat in chats:
+            self._tell.event(await chat.await_upgrade())
+        self._tell.say("client", f"GET /greeting, {_STREAMS} times")
+        sending = [self._send(chat, gun.Text(f"Hello from websocket {number}")) for number, chat in enumerate(chats, 1)]
+        asking = [self._read_quietly(self._http2.get("/greeting")) for _ in range(_STREAMS)]
+        answers = await _all([*sending, *asking])
+        _expect("the greetings", answers[len(chats) :], [GREETING] * _STREAMS)
+        self._tell.say("client", f"{_STREAMS} requests and {len(chats)} messages: all were answered")
+        for chat in chats:
+            await self._send(chat, gun.Close(1000), answer=gun.Close(1000))
+        _expect("the greeting", await self._read_quietly(self._http2.get("/greeting")), GREETING)
+        _expect("the times it was up", self._http2_owner.ups, ups)
+        self._tell.say("client", "both are closed; the connection has stayed up, and answers requests")
+
+    async def _scene_refusal(self) -> None:
+        self._tell.scene(
+            "A refusal", "A server that will not answers as to any request: the upgrade fails by that, and the connection is as it was."
+        )
+        for conn in (self._conn, self._http2):
+            self._tell.say("client", f"ws_upgrade('/private'), where the protocol is {conn.info().protocol}")
+            stream = conn.ws_upgrade("/private")
+            error = await self._failure(stream)
+            if not isinstance(error, gun.UpgradeRefused):
+                raise _NotAsToldError("it was not refused")
+            self._tell.event(error.response)
+            _expect("the reason", await stream.await_body(), REFUSAL)
+            _expect("the greeting", await self._read_quietly(conn.get("/greeting")), GREETING)
+
+    async def _scene_feed(self) -> None:
+        self._tell.scene(
+            "A feed that comes back",
+            "on_up is called whenever the connection is up: there the feed is asked for again, from where it broke off.",
+        )
+        self._websocket = await self._dial(self._websocket_origin, _Owner(self._tell), on_up=self._follow, retry_fun=self._wait_longer)
+        items = [await self._next_item() for _ in range(FEED)]
+        self._tell.say("server", "is killed", _YELLOW)
+        await self._websocket_origin.die()
+        await self._second_retry.addTimeout(_PATIENCE, self._reactor)
+        self._websocket_origin.start()
+        self._tell.say("server", "listens again")
+        items += [await self._next_item() for _ in range(FEED)]
+        _expect("the items", items, [f"item {number}" for number in range(1, 2 * FEED + 1)])
+        self._tell.say("client", f"{len(items)} items: none is missing, none came twice")
+
+    def _next_item(self) -> Deferred[str]:
+        return self._items.get().addTimeout(_PATIENCE, self._reactor)
+
+    async def _follow(self, conn: gun.Connection) -> None:
+        """The `on_up` of the feed's connection: a client that is all there is to it."""
+        path = f"/feed?after={self._last_item}"
+        self._tell.say("client", f"ws_upgrade('{path}')")
+        stream = conn.ws_upgrade(path)
+        try:
+            async for event in stream:
+                self._tell.event(event)
+                if isinstance(event, gun.Ws) and isinstance(event.frame, gun.Text):
+                    self._last_item += 1
+                    self._items.put(event.frame.text)
+        except gun.GunError as error:  # the connection is lost; the next one is on its way
+            self._tell.say("error", f"{type(error).__name__}: {error}", _RED)
+
+    def _wait_longer(self, left: int, options: gun.Options) -> Mapping[str, Any]:
+        """The `retry_fun` of the feed's connection: `gun.backoff`, told; before the second attempt the server comes back."""
+        decision = self._backoff(left, options)
+        self._tell.say("retry", f"in {decision['timeout'] * 1000:.0f} ms", _YELLOW)
+        if decision["timeout"] > 0.03 and not self._second_retry.called:
+            self._reactor.callLater(0, self._second_retry.callback, None)
+        return decision
+
     async def _scene_shutdown(self) -> None:
         self._tell.scene("The end", "shutdown() lets what is under way finish and ends a connection for good; it takes no more requests.")
-        for conn in (self._conn, self._http2):
+        for conn in (self._conn, self._http2, self._websocket):
             _expect("the reason of the end", await conn.shutdown(), None)
             self._tell.say("client", f"{conn!r}")
         try:
@@ -319,6 +447,14 @@ class _Story:
         except gun.GunError as error:
             self._tell.say("error", f"{type(error).__name__}: {error}", _RED)
             return error
+
+
+async def _all(asked: Iterable[Coroutine[Any, Any, Any]]) -> list[Any]:
+    """What comes of coroutines that run side by side."""
+    try:
+        return await gatherResults([Deferred.fromCoroutine(one) for one in asked], consumeErrors=True)
+    except FirstError as error:
+        raise error.subFailure.value from error
 
 
 class _Owner(gun.Receiver):
@@ -397,6 +533,19 @@ def _describe_headers(event: gun.Inform | gun.Response | gun.Trailers) -> str:
     return ", ".join(f"{_text(name)}: {_text(value)}" for name, value in event.headers)
 
 
+def _describe_upgrade(event: gun.Upgrade) -> str:
+    chosen = [f"{_text(name)}: {_text(value)}" for name, value in event.headers if name in _CHOSEN]
+    return ", ".join([_text(b", ".join(event.protocols)), *chosen])
+
+
+#: What the server chose of that which it was offered.
+_CHOSEN = (b"sec-websocket-protocol", b"sec-websocket-extensions")
+
+
+def _describe_frame(frame: gun.Frame) -> str:
+    return f"Binary, {size_text(len(frame.data))}" if isinstance(frame, gun.Binary) else repr(frame)
+
+
 _DESCRIPTIONS: Mapping[type, Any] = {
     gun.Up: lambda event: f"the protocol is {event.protocol}",
     gun.Down: _describe_down,
@@ -404,6 +553,8 @@ _DESCRIPTIONS: Mapping[type, Any] = {
     gun.Response: lambda event: f"{event.status}, {_describe_headers(event)}",
     gun.Data: _describe_data,
     gun.Trailers: _describe_headers,
+    gun.Upgrade: _describe_upgrade,
+    gun.Ws: lambda event: _describe_frame(event.frame),
 }
 
 

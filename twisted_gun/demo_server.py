@@ -1,7 +1,8 @@
 """
 The server of the demo: an origin on 127.0.0.1 with a certificate made on the fly, which can die and come back.
 
-It speaks just the HTTP/1.1 that the demo asks for, or the HTTP/2 of `twisted_gun.testing`, and knows nothing of the client.
+It speaks just the HTTP/1.1 that the demo asks for, or the HTTP/2 of `twisted_gun.testing`, whose websockets serve with either. Of the
+client nothing is known here.
 """
 
 from __future__ import annotations
@@ -26,9 +27,9 @@ from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from twisted_gun.testing import Http2Peer, Http2Request
+from twisted_gun.testing import Http2Request, Http2WebsocketPeer, Opcode, WebsocketEnd, WebsocketPeer
 
-__all__ = ["DOWNLOAD", "GREETING", "HALF", "Http2Answering", "Origin", "PIECE"]
+__all__ = ["DOWNLOAD", "FEED", "GREETING", "HALF", "Http2Answering", "Origin", "PIECE", "REFUSAL", "SUBPROTOCOL", "serve_websocket"]
 
 GREETING = b"Hello from a server of twisted_gun's own.\n"
 
@@ -37,14 +38,19 @@ PIECE = bytes(range(256)) * 256
 DOWNLOAD = 256 * len(PIECE)
 HALF = 4 * len(PIECE)
 
+#: The subprotocol of the chat, what the refusal says, and how many items of the feed come at once.
+SUBPROTOCOL = "greetings"
+REFUSAL = b"Members only.\n"
+FEED = 3
+
 
 class Origin:
     """
     The server. `trust` is the certificate to trust, `port` where it listens once `start` was called.
 
     ``/greeting`` greets, ``/upload`` gives the SHA-256 digest of what is posted, ``/hints`` answers with Early Hints (RFC 8297)
-    and trailers, ``/download`` sends `DOWNLOAD` bytes, ``/half`` promises as much and sends `HALF`. With `http2` that is all it
-    speaks, as `Http2Answering` has it.
+    and trailers, ``/download`` sends `DOWNLOAD` bytes, ``/half`` promises as much and sends `HALF`. Websockets are
+    as `serve_websocket` has them. With `http2` that is all it speaks, as `Http2Answering` has it.
     """
 
     port = 0
@@ -72,6 +78,11 @@ class Origin:
         """How many bytes of the answers to `path` wait for the client's windows of HTTP/2."""
         waiting = [peer for peer in self._connections if isinstance(peer, Http2Answering)]
         return sum(peer.unsent(request) for peer in waiting for request in peer.requests if request.path == path.encode())
+
+    def message_sizes(self) -> list[int]:
+        """The sizes of the messages that came by websockets over HTTP/1.1 which still run, in bytes and as they were sent: compressed."""
+        running = [peer.websocket for peer in self._connections if isinstance(peer, _Answering) and peer.websocket is not None]
+        return [len(frame.payload) for websocket in running for frame in websocket.raw_frames if frame.opcode < Opcode.CLOSE]
 
     async def die(self) -> None:
         """Stop listening, and drop every connection in the middle of whatever it does."""
@@ -105,14 +116,16 @@ class _Creator:
 
 
 class _Answering(LineReceiver):
-    """One connection to the server, with a request at a time."""
+    """One connection to the server, with a request at a time; `websocket` is what it has become, if it has."""
 
     MAX_LENGTH = 4096
 
     def __init__(self) -> None:
         self._lines: Any = self  # the base class has no types
         self.gone: Deferred[None] = Deferred()
+        self.websocket: WebsocketPeer | None = None
         self._request: bytes | None = None  # its method and its path
+        self._head: list[bytes] = []
         self._chunked = self._in_chunks = False
         self._left = 0
         self._digest = hashlib.sha256()
@@ -122,19 +135,45 @@ class _Answering(LineReceiver):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.factory.connections.discard(self)
+        if self.websocket is not None:
+            self.websocket.connectionLost(reason)
         self.gone.callback(None)
+
+    def dataReceived(self, data: bytes) -> None:
+        if self.websocket is not None:
+            self.websocket.dataReceived(data)
+        else:
+            super().dataReceived(data)  # type: ignore[no-untyped-call]
 
     def lineReceived(self, line: bytes) -> None:
         if self._in_chunks:
             self._take_chunk_line(line)
-        elif self._request is None:
+            return
+        self._head.append(line)
+        if self._request is None:
             self._request = line.rpartition(b" ")[0]
         elif line:
             self._chunked = self._chunked or line.lower() == b"transfer-encoding: chunked"
         elif self._chunked:
             self._in_chunks = True
+        elif b"upgrade: websocket" in map(bytes.lower, self._head):
+            self._upgrade()
         else:
             self._answer()
+
+    def _upgrade(self) -> None:
+        """Give the connection away, unless the websocket is refused."""
+        websocket = WebsocketPeer(serve_websocket, accept=False)
+        websocket.makeConnection(self.transport)  # type: ignore[no-untyped-call]
+        websocket.dataReceived(b"\r\n".join([*self._head, b""]))
+        self._begin()
+        if websocket.accepted:
+            self.websocket = websocket
+
+    def _begin(self) -> None:
+        """The next request may come."""
+        self._request, self._chunked, self._in_chunks, self._left, self._digest = None, False, False, 0, hashlib.sha256()
+        self._head.clear()
 
     def _take_chunk_line(self, line: bytes) -> None:
         """The size of a chunk, or the empty line after one."""
@@ -161,7 +200,7 @@ class _Answering(LineReceiver):
             self._write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % DOWNLOAD, PIECE * (HALF // len(PIECE)))
             self._lines.pauseProducing()  # whatever is asked for behind it waits for ever
             return
-        self._request, self._chunked, self._in_chunks, self._left, self._digest = None, False, False, 0, hashlib.sha256()
+        self._begin()
         if request == b"GET /greeting":
             self._write(b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: %d\r\n\r\n" % len(GREETING), GREETING)
         elif request == b"POST /upload":
@@ -204,19 +243,43 @@ class _Download:
         self._left = 0
 
 
-class Http2Answering(Http2Peer):
+def serve_websocket(end: WebsocketEnd) -> None:
+    """
+    Answer a handshake that waits for that.
+
+    ``/chat`` sends each message back, with the subprotocol `SUBPROTOCOL` and compressed where the client offers it; ``/feed?after=7``
+    sends the `FEED` items after item 7; whatever else is refused.
+    """
+    asked = end.handshake
+    if asked is None or not end.pending:
+        return
+    path, _, query = asked.path.partition(b"?")
+    if path == b"/chat":
+        end.echo = True
+        subprotocol = SUBPROTOCOL if SUBPROTOCOL.encode() in asked.protocols else None
+        end.accept(subprotocol, "permessage-deflate" if b"permessage-deflate" in asked.extensions else None)
+    elif path == b"/feed":
+        end.accept()
+        after = int(query.removeprefix(b"after="))
+        for number in range(after + 1, after + 1 + FEED):
+            end.send(f"item {number}")
+    else:
+        end.refuse(403, {"content-type": "text/plain"}, REFUSAL)
+
+
+class Http2Answering(Http2WebsocketPeer):
     """
     One connection to the server over HTTP/2.
 
     Of requests that arrive together the last is answered first. ``/greeting`` greets, ``/upload`` gives the SHA-256 digest of what is
     posted, ``/download`` sends `DOWNLOAD` bytes; ``/goodbye`` is not answered: the server goes away (RFC 9113 section 6.8), and
-    processes only what came before it.
+    processes only what came before it. Websockets are as `serve_websocket` has them.
     """
 
     factory: Any
 
     def __init__(self) -> None:
-        super().__init__(Http2Answering._serve_all, settings={"max_concurrent_streams": 100})
+        super().__init__(serve_websocket, accept=False, settings={"max_concurrent_streams": 100})
         self.gone: Deferred[None] = Deferred()
         self._seen: set[int] = set()
 
@@ -229,8 +292,12 @@ class Http2Answering(Http2Peer):
         self.factory.connections.discard(self)
         self.gone.callback(None)
 
+    def dataReceived(self, data: bytes) -> None:
+        super().dataReceived(data)
+        self._serve_all()
+
     def _serve_all(self) -> None:
-        new = [request for request in self.requests if request.complete and request.stream_id not in self._seen]
+        new = [one for one in self.requests if one.complete and one.method != b"CONNECT" and one.stream_id not in self._seen]
         self._seen.update(request.stream_id for request in new)
         for request in [request for request in new if request.path == b"/goodbye"]:
             self.goaway(request.stream_id - 2)

@@ -77,7 +77,7 @@ class IntoTests(TalkCase):
     def test_cont_with_frames(self) -> None:
         """Frames that it returns are sent: a list of them, or one."""
         self.peer(("send", "a"), ("send", "b"), ("expect", b"3"), ("close",))
-        self.got(self.run_into(Told(("cont", ["1", "ping"]), ("cont", b"3"))))
+        self.got(self.run_into(Told(("cont", [("text", "1"), "ping"]), ("cont", b"3"))))
         self.assertEqual(self.sent()[:3], [gun.Text("1"), gun.Ping(), gun.Binary(b"3")])
         self.assert_nothing_left()
 
@@ -94,7 +94,7 @@ class IntoTests(TalkCase):
     def test_halt_with_frames(self) -> None:
         """With frames these are sent before."""
         self.peer(("send", "a"))
-        self.got(self.run_into(Told(("halt", ["bye"]))))
+        self.got(self.run_into(Told(("halt", [gun.Text("bye")]))))
         self.assertEqual(self.sent(), [gun.Text("bye"), gun.Close()])
 
     def test_close_among_frames(self) -> None:
@@ -122,7 +122,7 @@ class IntoTests(TalkCase):
 
         def into(data: Any, pair: Any) -> Any:
             answers: list[Any] = [gun.Pong(frame.data) for frame in data[1] if isinstance(frame, gun.Ping)]
-            return ("cont", answers, pair) if answers else ("cont", ["end"], pair)
+            return ("cont", answers, pair) if answers else ("cont", [gun.Text("end")], pair)
 
         self.got(self.run_into(into))
         self.assertEqual(self.sent()[:2], [gun.Pong(b"x"), gun.Text("end")])
@@ -168,7 +168,7 @@ class IntoTests(TalkCase):
         """Frames that come too late, because the server has ended it meanwhile, are no error."""
         self.peer(("send", "a"), ("close", 1001, "going"))
         answered: Deferred[Any] = Deferred()
-        got = self.run_into(Told(lambda pair: answered.addCallback(lambda _: ("cont", ["late"], pair))))
+        got = self.run_into(Told(lambda pair: answered.addCallback(lambda _: ("cont", [gun.Text("late")], pair))))
         answered.callback(None)
         self.assertEqual(self.got(got).close_frame, gun.Close(1001, "going"))
         self.assert_nothing_left()
@@ -191,7 +191,7 @@ class IntoTests(TalkCase):
 
         def cancel(pair: Any) -> Any:
             sent[0].cancel()
-            return "cont", ["never"], pair
+            return "cont", [gun.Text("never")], pair
 
         self.peer(("send", "a"))
         sent.append(self.servers.request(URL, into=Told(cancel)).get())
@@ -275,7 +275,7 @@ class ReplyToTests(TalkCase):
         """It may send from within."""
         self.peer(("send", "a"), ("expect", "b"), ("close",))
         responses: list[Response] = []
-        got = self.servers.request(URL, reply_to=lambda event: event.fin or responses[0].send_frame("b")).get()
+        got = self.servers.request(URL, reply_to=lambda event: event.fin or responses[0].send_frame(("text", "b"))).get()
         got.addCallback(responses.append)
         self.servers.advance()
         self.assertEqual(self.sent()[0], gun.Text("b"))

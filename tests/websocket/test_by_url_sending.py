@@ -63,7 +63,7 @@ class OrdinaryTests(ByUrlCase):
         """Nothing can be sent or received on the response."""
         self.servers.serve(*HOST, OK)
         response = self.got(self.servers.request(URL).get())
-        for deferred in (response.send_frame("x"), response.receive()):
+        for deferred in (response.send_frame(b"x"), response.receive()):
             self.assertIn("no websocket", str(self.failureResultOf(deferred, GunError).value))
         self.assertIs(self.got(response.close()), response)
 

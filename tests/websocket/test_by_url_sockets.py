@@ -158,7 +158,7 @@ class RefusalTests(SocketCase):
         response = self.got(self.servers.request(URL).get())
         self.assertEqual((response.status, response.body, response.upgraded, response.truncated), (403, b"not you", False, False))
         self.assertIn((b"x-why", b"no"), response.headers)
-        self.failureResultOf(response.send_frame("x"), gun.BadState)
+        self.failureResultOf(response.send_frame(b"x"), gun.BadState)
         self.failureResultOf(response.receive(), gun.BadState)
         self.assertIsNone(response.parse_message("junk"))
         self.assert_nothing_left()
@@ -292,7 +292,7 @@ class MessageTests(SocketCase):
         self.assertEqual(response.parse_message(message), [gun.Close(1001, "going")])
         self.assertEqual(response.close_frame, gun.Close(1001, "going"))
         self.failureResultOf(response.receive(), gun.BadState)
-        self.failureResultOf(response.send_frame("x"), gun.BadState)
+        self.failureResultOf(response.send_frame(b"x"), gun.BadState)
         self.assertEqual(self.servers.peers[0].received_close, gun.Close(1001))
         self.assert_nothing_left()
 
@@ -354,9 +354,9 @@ class SendTests(SocketCase):
         self.peer()
         response = self.open()
         tuples: list[Any] = [("text", "ping"), ("binary", b"d"), ("ping", b"e"), ("pong", b"f")]
-        for frame in (gun.Text("a"), "b", b"c", PING, "ping", "pong", PONG, *tuples):
+        for frame in (gun.Text("a"), gun.Text("b"), b"c", PING, "ping", "pong", PONG, *tuples):
             self.successResultOf(response.send_frame(frame))
-        self.assertIs(self.successResultOf(websocket.send_frames(response, ["g", gun.Ping(b"h"), b"i"])), response)
+        self.assertIs(self.successResultOf(websocket.send_frames(response, [gun.Text("g"), gun.Ping(b"h"), b"i"])), response)
         self.servers.advance()
         sent = [gun.Text("a"), gun.Text("b"), gun.Binary(b"c"), gun.Ping(), gun.Ping(), gun.Pong(), gun.Pong(), gun.Text("ping")]
         sent += [gun.Binary(b"d"), gun.Ping(b"e"), gun.Pong(b"f"), gun.Text("g"), gun.Ping(b"h"), gun.Binary(b"i")]
@@ -369,7 +369,7 @@ class SendTests(SocketCase):
         response = self.open()
         bad: list[Any] = [5, None, ("text",), ("pong",), ("other", b"x"), (), ["a"], ("text", b"x"), "\ud800"]
         for frame in (*bad, gun.Ping(b"x" * 126), gun.Close(1005)):
-            self.assertRaises(gun.InvalidRequest, response.send_frames, ["fine", frame])
+            self.assertRaises(gun.InvalidRequest, response.send_frames, [b"fine", frame])
         self.servers.advance()
         self.assertEqual(self.servers.peers[0].frames, [])
         self.end(response)
@@ -381,7 +381,7 @@ class SendTests(SocketCase):
             self.peer()
             response = self.open()
             self.successResultOf(response.send_frame(close))
-            self.failureResultOf(response.send_frame("x"), gun.BadState)
+            self.failureResultOf(response.send_frame(b"x"), gun.BadState)
             self.assert_nothing_left()
             frame = to_frame(close)
             assert isinstance(frame, gun.Close)
@@ -401,7 +401,7 @@ class CloseTests(SocketCase):
         self.assertIs(self.successResultOf(closed), response)
         self.assertEqual(self.servers.peers[0].received_close, gun.Close())
         self.assertIs(self.successResultOf(response.close()), response)
-        self.failureResultOf(response.send_frame("x"), gun.BadState)
+        self.failureResultOf(response.send_frame(b"x"), gun.BadState)
         self.assert_nothing_left()
 
     def test_messages_until_then(self) -> None:
@@ -448,7 +448,7 @@ class Http2Tests(SocketCase):
         self.servers.serve(*HOST, lambda: Http2WebsocketPeer(echo=True))
         response = self.open(**self.options)
         self.assertEqual(response.status, 200)
-        self.successResultOf(response.send_frame("hello"))
+        self.successResultOf(response.send_frame(gun.Text("hello")))
         self.assertEqual(response.parse_message(self.next_of(response)), [gun.Text("hello")])
         self.end(response)
 
@@ -478,7 +478,7 @@ class FrameTests(SynchronousTestCase):
     """`to_frame` by itself."""
 
     def test_text_that_is_no_shorthand(self) -> None:
-        """Only three words are shorthands, exactly so."""
+        """Only three words are shorthands, exactly so; any other str is refused rather than taken for text."""
         for text in ("Ping", "ping ", "", "closed"):
-            self.assertEqual(to_frame(text), gun.Text(text))
+            self.assertRaises(gun.InvalidRequest, to_frame, text)
         self.assertEqual(to_frame(gun.Text("close")), gun.Text("close"))

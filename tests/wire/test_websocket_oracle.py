@@ -23,8 +23,8 @@ from .conversation import A, told
 from .ws_conversation import RSV1, Opcode, WsConversation, agreed, close, compression, server_frame
 
 SETTINGS = settings(
-    max_examples=200,
-    stateful_step_count=50,
+    max_examples=150,
+    stateful_step_count=40,
     deadline=None,
     database=None,
     derandomize=True,

@@ -21,7 +21,7 @@ __all__ = ["CLOSE", "PING", "PONG", "FrameLike", "Response", "parse_message", "t
 #: The frames without anything in them.
 PING, PONG, CLOSE = Ping(), Pong(), Close()
 
-#: What may be sent: a frame; "ping", "pong" or "close"; any other str, as text; bytes; or a tuple, as ("text", "hello").
+#: What may be sent: a frame; "ping", "pong" or "close"; bytes; or a tuple, as ("text", "hello").
 FrameLike = Union[Frame, str, bytes, tuple[Any, ...]]
 
 _SHORTHANDS: dict[str, Frame] = {"ping": PING, "pong": PONG, "close": CLOSE}
@@ -181,17 +181,19 @@ def to_frame(frame: FrameLike) -> Frame:
     """
     `frame` as one of gun's; raises `InvalidRequest`.
 
-    "ping", "pong" and "close" are those frames. Where text comes from elsewhere, and could be one of these, give it as `gun.Text`.
+    "ping", "pong" and "close" are those frames, and so no other str is text: what comes from elsewhere and is passed on could be one of them.
     """
     if isinstance(frame, (Text, Binary, Ping, Pong, Close)):
         return frame
     if isinstance(frame, str):
-        return _SHORTHANDS.get(frame) or Text(frame)
+        if frame not in _SHORTHANDS:
+            raise InvalidRequest("frame: a str is one of the frames 'ping', 'pong' and 'close'; give text as gun.Text or ('text', ...)")
+        return _SHORTHANDS[frame]
     if isinstance(frame, (bytes, bytearray, memoryview)):
         return Binary(bytes(frame))
     if isinstance(frame, tuple) and frame and isinstance(frame[0], str) and (frame[0], len(frame)) in _TUPLES:
         return _TUPLES[frame[0], len(frame)](*frame[1:])  # type: ignore[no-any-return]
-    raise InvalidRequest(f"frame: expected a frame, 'ping', 'pong', 'close', str or bytes, not {type(frame).__name__}")
+    raise InvalidRequest(f"frame: expected a frame, 'ping', 'pong', 'close', bytes or a tuple, not {type(frame).__name__}")
 
 
 _log = Logger()
