@@ -22,6 +22,7 @@ if __name__ == "__main__":
         installReactor(sys.argv[1])
 
 from twisted.internet.defer import Deferred
+from twisted.internet.protocol import Factory
 from twisted.internet.ssl import Certificate, trustRootFromCertificates
 from twisted.internet.task import react
 from twisted.protocols.policies import WrappingFactory
@@ -31,6 +32,7 @@ from twisted.web.server import NOT_DONE_YET, Site
 
 import twisted_gun as gun
 from tests.certificates import ServerCreator, authority
+from twisted_gun.testing import WebsocketPeer
 
 DOWNLOAD = 5_000_000
 PIECES = [b"x" * 100_000] * 30
@@ -72,6 +74,21 @@ class _Server(Resource):
     def render_POST(self, request: Any) -> bytes:
         """The size of what came."""
         return b"%d bytes" % len(request.content.read())
+
+
+class _Echo:
+    """A server of websockets that sends everything back."""
+
+    def __init__(self, reactor: Any, transport: str) -> None:
+        factory: Any = Factory.forProtocol(lambda: WebsocketPeer(echo=True, extensions="permessage-deflate"))
+        if transport == "tls":
+            factory = TLSMemoryBIOFactory(ServerCreator(authority().issue("127.0.0.1")), False, factory)
+        self._listening = reactor.listenTCP(0, factory, interface="127.0.0.1")
+        self.port = self._listening.getHost().port
+
+    def stop(self) -> Any:
+        """Stop listening."""
+        return self._listening.stopListening()
 
 
 class _ByCallbacks(gun.Receiver):
@@ -143,6 +160,23 @@ async def pipelined(open_options: dict[str, Any]) -> str:
     return shown(b", ".join(bodies))
 
 
+async def websocket(open_options: dict[str, Any]) -> str:
+    """A websocket that is closed by us, and one that ends with its connection's shutdown."""
+    conn = gun.open(**open_options)
+    stream = conn.ws_upgrade("/echo", ws_opts={"compress": True, "keepalive": 0.005})
+    await stream.await_upgrade()
+    stream.ws_send(["hello", b"x" * DOWNLOAD])
+    log = [repr((await stream.await_event()).frame) for _ in range(2)]  # type: ignore[union-attr]
+    stream.ws_send(gun.Close(1000, "bye"))
+    log += [repr(event.frame) async for event in stream]  # type: ignore[union-attr]
+    again = conn.ws_upgrade("/echo", ws_opts={"compress": True})
+    await again.await_upgrade()
+    ended = conn.shutdown()
+    log += [repr(event.frame) async for event in again]  # type: ignore[union-attr]
+    await ended
+    return ", ".join(log)
+
+
 def upload(conn: gun.Connection) -> gun.Stream:
     """Post content in pieces."""
     stream = conn.post("/upload", {"content-type": "text/plain"})
@@ -175,6 +209,9 @@ async def main(reactor: Any, transport: str) -> None:
     say(type(reactor).__name__)
     for act in (by_await, by_callbacks, pipelined):
         say(await act(open_options))
+    echo = _Echo(reactor, transport)
+    say(await websocket({**open_options, "port": echo.port, "protocols": ["http"]}))
+    await echo.stop()
     await server.stop()
     await turns(reactor, lambda: set(left(reactor)) <= before)
     say(f"left: {[each for each in left(reactor) if each not in before]}")

@@ -15,9 +15,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 import twisted_gun
 from tests.test_architecture import FLOORS
-from twisted_gun import connection
-from twisted_gun.options import Http2Options, HttpOptions, Options, TcpOptions, TlsOptions
-from twisted_gun.wire.reference.http2 import Http2 as Reference
+from twisted_gun import connection, layer
+from twisted_gun.options import DeflateOptions, Http2Options, HttpOptions, Options, TcpOptions, TlsOptions, WsOptions
+from twisted_gun.wire.reference.http2 import Http2 as Http2Reference
+from twisted_gun.wire.reference.websocket import Websocket as WebsocketReference
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -52,17 +53,23 @@ class DocsTests(SynchronousTestCase):
         self.assertGreater(attempted, 5)
 
     def test_both_cores(self) -> None:
-        """The page of HTTP/2 says nothing that is not so with the reference core."""
-        made: list[Reference] = []
+        """The pages of HTTP/2 and of websockets say nothing that is not so with the reference cores."""
+        for page, module, name, core in (
+            ("http2.rst", connection, "http2_core", Http2Reference),
+            ("websocket.rst", layer, "websocket_core", WebsocketReference),
+            ("websocket.rst", connection, "http2_core", Http2Reference),
+        ):
+            made: list[object] = []
 
-        def make(*arguments: Any) -> Reference:
-            made.append(Reference(*arguments))
-            return made[-1]
+            def make(*arguments: Any, core: Any = core, made: list[object] = made) -> Any:
+                made.append(core(*arguments))
+                return made[-1]
 
-        self.patch(connection, "http2_core", make)
-        result = doctest.testfile(str(DOCS / "guide" / "http2.rst"), module_relative=False, encoding="utf-8")
-        self.assertEqual(result.failed, 0)
-        self.assertGreater(len(made), 3)
+            patch = self.patch(module, name, make)
+            result = doctest.testfile(str(DOCS / "guide" / page), module_relative=False, encoding="utf-8")
+            patch.restore()
+            self.assertEqual(result.failed, 0, (page, core))
+            self.assertGreater(len(made), 3 if page.startswith(name[:4]) else 0, (page, core))
 
     def test_samples_compile(self) -> None:
         """Every other sample of Python is Python."""
@@ -74,7 +81,9 @@ class DocsTests(SynchronousTestCase):
     def test_every_option(self) -> None:
         """The page of options has each option of each class, and its default; and none that is not there."""
         tables = documented_options((DOCS / "guide" / "options.rst").read_text(encoding="utf-8"))
-        namespace = {kind.__name__: kind for kind in (Options, HttpOptions, Http2Options, TcpOptions, TlsOptions)}
+        namespace = {
+            kind.__name__: kind for kind in (Options, HttpOptions, Http2Options, WsOptions, DeflateOptions, TcpOptions, TlsOptions)
+        }
         self.assertEqual(set(tables), set(namespace))
         for name, kind in namespace.items():
             shown = {option: eval(text, dict(namespace)) for option, text in tables[name].items()}
@@ -83,7 +92,7 @@ class DocsTests(SynchronousTestCase):
     def test_every_limit(self) -> None:
         """The page of limits names each option that bounds something."""
         page = (DOCS / "guide" / "limits.rst").read_text(encoding="utf-8")
-        for kind in (Options, HttpOptions, Http2Options, TcpOptions):
+        for kind in (Options, HttpOptions, Http2Options, WsOptions, TcpOptions):
             for option in fields(kind):
                 if re.match(r"max_|.*_timeout$", option.name) and option.name != "retry_timeout":
                     self.assertIn(f"{getattr(kind, 'prefix', '')}{option.name}``", page)

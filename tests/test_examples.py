@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import os
 import sys
 from pathlib import Path
 from typing import Any
 
-from twisted.internet.protocol import Factory
+from twisted.internet.protocol import Factory, connectionDone
 from twisted.internet.utils import getProcessOutputAndValue
+from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
-from twisted_gun.testing import Http2Peer
+from twisted_gun import Close
+from twisted_gun.testing import Http2Peer, WebsocketPeer
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 
@@ -41,6 +44,40 @@ class Page(Resource):
         assert request.content is not None
         content = request.content.read()
         return f"{len(content)} {hashlib.sha256(content).hexdigest()}".encode("ascii")
+
+
+class Restarting(Factory):
+    """
+    A server of a feed which is restarted after each websocket, on the same port, as long as there are scripts for another one.
+
+    `peers` are those it has made.
+    """
+
+    def __init__(self, reactor: Any, scripts: list[list[tuple[Any, ...]]]) -> None:
+        self.reactor = reactor
+        self.scripts = scripts
+        self.peers: list[WebsocketPeer] = []
+        self.port = reactor.listenTCP(0, self, interface="127.0.0.1")
+        self.number: int = self.port.getHost().port
+
+    def buildProtocol(self, addr: object) -> WebsocketPeer:
+        server = self
+
+        class Peer(WebsocketPeer):
+            def connectionLost(self, reason: Failure = connectionDone) -> None:
+                super().connectionLost(reason)
+                if server.scripts:
+                    server.restart()
+
+        self.peers.append(Peer(self.scripts.pop(0)))
+        return self.peers[-1]
+
+    def restart(self) -> None:
+        """Stop listening, and begin again."""
+        self.port.stopListening().addCallback(lambda _: self.listen())
+
+    def listen(self) -> None:
+        self.port = self.reactor.listenTCP(self.number, self, interface="127.0.0.1")
 
 
 class ExamplesTests(TestCase):
@@ -118,6 +155,49 @@ class ExamplesTests(TestCase):
         lines = await self.run_example("multiplex", f"http://127.0.0.1:{port.getHost().port}/greeting", "40")
         self.assertEqual(lines, [f"http2: 40 answers, {40 * len(CONTENT)} bytes"])
         self.assertEqual([len(peer.requests) for peer in peers], [40])
+
+    def listen(self, **options: Any) -> str:
+        """The URL of a websocket."""
+        port = self.listening.listenTCP(0, Factory.forProtocol(lambda: WebsocketPeer(**options)), interface="127.0.0.1")
+        self.addCleanup(port.stopListening)
+        return f"ws://127.0.0.1:{port.getHost().port}/echo"
+
+    async def test_feed(self) -> None:
+        """feed.py comes back after its server was restarted, whether that closed the websocket or vanished; a Close by 1000 is the end."""
+        first = [("send", "one"), ("close", 1012, "restarting")]
+        second = [("send", "two"), ("abort",)]
+        third = [("send", "three"), ("close", 1000)]
+        server = Restarting(self.listening, [first, second, third])
+        self.addCleanup(lambda: server.port.stopListening())
+        lines = await self.run_example("feed", f"ws://127.0.0.1:{server.number}/feed?from=now")
+        self.assertEqual(lines, ["one", "two", "three"])
+        self.assertEqual([[request.target for request in peer.requests] for peer in server.peers], [[b"/feed?from=now"]] * 3)
+        self.assertEqual([peer.received_close for peer in server.peers], [Close(1012), None, Close(1000)])
+
+    async def test_feed_refused(self) -> None:
+        """feed.py says so where there is no feed, and ends."""
+        lines = await self.run_example("feed", self.listen(refuse=404))
+        self.assertEqual(lines, ["the server answered the upgrade with status 404"])
+
+    def test_feed_is_short(self) -> None:
+        """feed.py has at most 20 lines of code, but for its imports."""
+        tree = ast.parse((EXAMPLES / "feed.py").read_text(encoding="utf-8"))
+        code = [node for node in tree.body[1:] if not isinstance(node, (ast.Import, ast.ImportFrom))]
+        lines = {line for part in code for node in ast.walk(part) if hasattr(node, "lineno") for line in (node.lineno, node.end_lineno)}
+        self.assertGreater(len(lines), 10)
+        self.assertLessEqual(len(lines), 20)
+
+    async def test_websocket_helpers(self) -> None:
+        """websocket_helpers.py sends its messages one after the other, and closes."""
+        lines = await self.run_example("websocket_helpers", self.listen(echo=True), "one", "two")
+        self.assertEqual(lines, ["'one' -> 'one'", "'two' -> 'two'", "2 messages, and closed"])
+
+    async def test_websocket_by_url(self) -> None:
+        """websocket_by_url.py prints the answer, and what a server says that has no websocket."""
+        lines = await self.run_example("websocket_by_url", self.listen(echo=True), "hello")
+        self.assertEqual(lines, ["status 101, [Text(text='hello')]"])
+        lines = await self.run_example("websocket_by_url", self.listen(refuse=404), "hello")
+        self.assertEqual(lines, ["no websocket: status 404"])
 
     def test_all_are_run(self) -> None:
         """No example is without its test."""

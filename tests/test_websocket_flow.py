@@ -147,7 +147,11 @@ class FlowTests(WebsocketCase):
     def test_holds_the_peer_back(self) -> None:
         """Who is not allowed more stops the peer: over HTTP/1.1 nothing is read, over HTTP/2 the window is not opened."""
         options: dict[str, Any] = {
-            "http2_opts": {"initial_stream_window_size": 65_536, "initial_connection_window_size": 1_000_000, "stream_window_margin_size": 0}
+            "http2_opts": {
+                "initial_stream_window_size": 65_536,
+                "initial_connection_window_size": 1_000_000,
+                "stream_window_margin_size": 0,
+            }
         }
         world, stream, told = self.told(ws_opts={"flow": 1}, **options)
         for _ in range(100):
@@ -203,7 +207,11 @@ class MailboxTests(WebsocketCase):
         """It takes about 64 KiB and what has been read at once; the rest waits at the peer; reading lets it go on, and nothing is lost."""
         for frame, count in ((b"x" * 1000, 1000), ("x" * 1000, 1000)):
             world, stream = self.upgraded(
-                http2_opts={"initial_stream_window_size": 65_536, "initial_connection_window_size": 1_000_000, "stream_window_margin_size": 0}
+                http2_opts={
+                    "initial_stream_window_size": 65_536,
+                    "initial_connection_window_size": 1_000_000,
+                    "stream_window_margin_size": 0,
+                }
             )
             self.offered(world, count, frame)
             self.assertLess(stream._unread, 3 * 64 * 1024)

@@ -39,7 +39,8 @@ class SendTests(WebsocketCase):
         """A list is sent in its order, whatever kind of iterable it is; an empty one is nothing."""
         world, stream = self.upgraded(end={"answer_pings": False})
         stream.ws_send(list(ANYTHING))
-        stream.ws_send(iter(["a", b"b"]))
+        both: list[str | bytes] = ["a", b"b"]
+        stream.ws_send(iter(both))
         stream.ws_send([])
         world.pump()
         self.assertEqual(world.peer.end.frames, [*ANYTHING, gun.Text("a"), gun.Binary(b"b")])
@@ -345,9 +346,7 @@ class ViolationTests(ViolationCase):
 
     def test_bad_compression(self) -> None:
         """What cannot be inflated is a `ProtocolViolation`, and 1007 for the peer."""
-        world, stream, told = self.told(
-            ws_opts={"compress": True}, end={"extensions": "permessage-deflate", "hang_up": False}, retry=0
-        )
+        world, stream, told = self.told(ws_opts={"compress": True}, end={"extensions": "permessage-deflate", "hang_up": False}, retry=0)
         end = world.peer.end
         end.send_raw(server_frame(Opcode.BINARY, b"\xff\xff\xff\xff", rsv=4))
         world.pump()

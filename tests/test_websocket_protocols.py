@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import twisted_gun as gun
@@ -29,6 +30,16 @@ class Boom(Exception):
     """What a protocol raises here."""
 
 
+def keeping(made: list[Any], kind: Any) -> Callable[..., Any]:
+    """What makes a `kind`, and keeps it in `made`."""
+
+    def make(*arguments: Any) -> Any:
+        made.append(kind(*arguments))
+        return made[-1]
+
+    return make
+
+
 class ProtocolCase(WebsocketCase):
     """Websockets with protocols."""
 
@@ -48,13 +59,10 @@ class ChosenTests(ProtocolCase):
         """The protocol that runs where the server chose `subprotocol`."""
         made: list[Any] = []
 
-        def keeping(kind: Any) -> Any:
-            return lambda *arguments: made.append(kind(*arguments)) or made[-1]
-
         if "protocols" in ws_opts:
-            ws_opts["protocols"] = [(name, kind and keeping(kind)) for name, kind in ws_opts["protocols"]]
+            ws_opts["protocols"] = [(name, kind and keeping(made, kind)) for name, kind in ws_opts["protocols"]]
         if "default_protocol" in ws_opts:
-            ws_opts["default_protocol"] = keeping(ws_opts["default_protocol"])
+            ws_opts["default_protocol"] = keeping(made, ws_opts["default_protocol"])
         world, stream, told = self.told(ws_opts=ws_opts, end={"subprotocol": subprotocol, "headers": {"x-a": "1"}}, retry=0)
         world.peer.end.send("hello")
         world.pump()
@@ -133,7 +141,7 @@ class ChosenTests(ProtocolCase):
     def test_one_for_each(self) -> None:
         """Each websocket has one of its own."""
         made: list[Any] = []
-        world = self.up(ws_opts={"default_protocol": lambda *arguments: made.append(Recording(*arguments)) or made[-1]})
+        world = self.up(ws_opts={"default_protocol": keeping(made, Recording)})
         for number in range(2):
             stream = world.connection.ws_upgrade("/")
             world.pump()
@@ -162,7 +170,7 @@ class HandledTests(ProtocolCase):
     def test_pings_reach_it(self) -> None:
         """Pings and pongs reach a protocol, silent or not, whole messages as well."""
         made: list[Recording] = []
-        world, _, _ = self.run_protocol(lambda *arguments: made.append(Recording(*arguments)) or made[-1])
+        world, _, _ = self.run_protocol(keeping(made, Recording))
         world.peer.end.send("in pieces", piece=2)
         world.peer.end.send(gun.Ping(b"p"))
         world.peer.end.send(gun.Pong(b"q"))
@@ -220,7 +228,7 @@ class HandledTests(ProtocolCase):
         """A Close reaches it, and is told as the end in any case, once."""
         for kind in (Recording, gun.WsProtocol):
             made: list[Any] = []
-            world, stream, told = self.run_protocol(lambda *arguments, kind=kind, made=made: made.append(kind(*arguments)) or made[-1])
+            world, stream, told = self.run_protocol(keeping(made, kind))
             world.peer.end.close(1001, "bye")
             world.pump()
             self.assertEqual(self.told_once(told, stream).frame, gun.Close(1001, "bye"))
@@ -238,7 +246,7 @@ class HandledTests(ProtocolCase):
                 return None
 
         made: list[Any] = []
-        world, stream, told = self.run_protocol(lambda *arguments: made.append(Ending(*arguments)) or made[-1])
+        world, stream, told = self.run_protocol(keeping(made, Ending))
         world.peer.end.send("one")
         world.peer.end.send("two")
         world.peer.end.close(1000)
@@ -250,7 +258,7 @@ class HandledTests(ProtocolCase):
     def test_lost(self) -> None:
         """A loss is told as an `Error`, past the protocol."""
         made: list[Any] = []
-        world, stream, told = self.run_protocol(lambda *arguments: made.append(Recording(*arguments)) or made[-1])
+        world, stream, told = self.run_protocol(keeping(made, Recording))
         world.peer.end.drop()
         world.pump()
         self.assertIsInstance(self.told_once(told, stream).reason, gun.StreamClosed)
@@ -266,7 +274,7 @@ class HandledTests(ProtocolCase):
                 return super().handle(frame)
 
         made: list[Any] = []
-        world, _, told = self.run_protocol(lambda *arguments: made.append(Cancelling(*arguments)) or made[-1])
+        world, _, told = self.run_protocol(keeping(made, Cancelling))
         end = world.peer.end
         end.send("one")
         end.send("two")

@@ -71,7 +71,12 @@ class AgainTests(WebsocketCase):
         told = RecordingReceiver()
         world, _, _ = self.told(told=told)
         streams: list[gun.Stream] = []
-        told.react = lambda event: isinstance(event, gun.Down) and streams.append(world.connection.ws_upgrade("/again"))
+
+        def react(event: Any) -> None:
+            if isinstance(event, gun.Down):
+                streams.append(world.connection.ws_upgrade("/again"))
+
+        told.react = react
         self.lose(world)
         self.assertEqual(told.names()[-2:], ["gun_up", "gun_upgrade"])
         streams[0].ws_send("hello")

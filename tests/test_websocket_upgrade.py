@@ -69,7 +69,7 @@ class GrantedTests(WebsocketCase):
         for told in (RecordingReceiver(), None):
             world = self.up(end={"accept": False})
             stream = world.connection.ws_upgrade("/", reply_to=told)
-            upgrade = None if told else stream.await_upgrade()
+            upgrade: Any = None if told else stream.await_upgrade()
             world.pump()
             self.inform(world)
             world.peer.end.accept()
@@ -122,7 +122,7 @@ class GrantedTests(WebsocketCase):
     def test_sent_from_within(self) -> None:
         """What is sent from within `gun_upgrade`, and when await_upgrade fires, goes out."""
         world = self.up(retry=0)
-        world.connection.ws_upgrade("/", reply_to=lambda event: isinstance(event, gun.Upgrade) and event.stream.ws_send("first"))
+        world.connection.ws_upgrade("/", reply_to=lambda event: event.stream.ws_send("first"))
         world.pump()
         self.assertEqual(world.peer.end.frames, [gun.Text("first")])
         self.end(world)
@@ -176,13 +176,19 @@ class AwaitTests(WebsocketCase):
         self.end(world)
 
     def test_too_late(self) -> None:
-        """Once a frame is next no upgrade comes any more, and no response: that fails, and takes nothing."""
+        """Once a frame is next no upgrade comes any more, no response and no content: that fails, and takes nothing."""
         world, stream = self.upgraded()
         world.peer.end.send("hello")
         world.pump()
         self.failureResultOf(stream.await_upgrade(), gun.BadState)
         self.failureResultOf(stream.await_response(), gun.BadState)
+        self.failureResultOf(stream.await_body(), gun.BadState)
         self.assertEqual(self.next_frame(stream), gun.Text("hello"))
+        body = stream.await_body()
+        world.peer.end.send("more")
+        world.pump()
+        self.failureResultOf(body, gun.BadState)
+        self.assertEqual(self.next_frame(stream), gun.Text("more"))
         self.end(world)
 
     def test_iteration(self) -> None:
@@ -192,6 +198,7 @@ class AwaitTests(WebsocketCase):
 
         async def read() -> str:
             async for event in stream:
+                assert isinstance(event, gun.Ws)
                 told.append(event.frame)
             return "end"
 
@@ -213,6 +220,7 @@ class AwaitTests(WebsocketCase):
 
         async def read() -> None:
             async for event in stream:
+                assert isinstance(event, gun.Ws)
                 told.append(event.frame)
 
         ended = Deferred.fromCoroutine(read())
@@ -288,9 +296,7 @@ class AskedTests(WebsocketCase):
         """Headers of the caller go along, in order and as often as given, whatever the form they are given in."""
         given = [("Authorization", "Bearer t"), (b"x-a", b"1"), ("x-a", "2"), ("origin", "http://example.org")]
         sent = [field for field in self.handshake("/", given).headers if field[0] in (b"authorization", b"x-a", b"origin")]
-        self.assertEqual(
-            sent, [(b"authorization", b"Bearer t"), (b"x-a", b"1"), (b"x-a", b"2"), (b"origin", b"http://example.org")]
-        )
+        self.assertEqual(sent, [(b"authorization", b"Bearer t"), (b"x-a", b"1"), (b"x-a", b"2"), (b"origin", b"http://example.org")])
         self.assertIn((b"cookie", b"a=b"), self.handshake("/", {"Cookie": "a=b"}).headers)
 
     def test_host(self) -> None:

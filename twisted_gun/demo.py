@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, TextIO
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredQueue, FirstError, gatherResults
@@ -72,10 +72,6 @@ class _Story:
         self._owner = _Owner(teller)
         self._http2_owner = _Owner(teller)
         self._retries = 0
-        self._backoff = gun.backoff(0.02, jitter=False)
-        self._second_retry: Deferred[None] = Deferred()  # of the feed's
-        self._items: DeferredQueue[str] = DeferredQueue()
-        self._last_item = 0
         # Until the scenes that open them.
         self._conn: gun.Connection = None  # type: ignore[assignment]
         self._http2: gun.Connection = None  # type: ignore[assignment]
@@ -224,7 +220,7 @@ class _Story:
         asking = [Deferred.fromCoroutine(ask(number)) for number in range(1, _STREAMS + 1)]
         self._tell.say("client", f"GET /greeting, {_STREAMS} times, before the first is answered")
         _expect("answers before any can have come", answered, [])
-        _expect("the greetings", await gatherResults(asking, consumeErrors=True), [GREETING] * _STREAMS)
+        _expect("the greetings", await _all(asking), [GREETING] * _STREAMS)
         self._tell.say("client", f"{len(answered)} answers; the first was to request {answered[0]}, the last to request {answered[-1]}")
         self._tell.say("ping", f"answered after {await self._http2.ping() * 1000:.1f} ms")
 
@@ -275,7 +271,8 @@ class _Story:
 
     async def _scene_websocket(self) -> gun.Stream:
         self._tell.scene(
-            "A websocket", "A stream turns into a websocket, and takes over its connection of HTTP/1.1; both sides send messages as they like."
+            "A websocket",
+            "A stream turns into a websocket, and takes over its connection of HTTP/1.1; both sides send messages as they like.",
         )
         self._websocket = await self._open(self._websocket_origin, _Owner(self._tell), retry=0)
         self._tell.say("client", f"ws_upgrade('/chat'), asking for the subprotocol {SUBPROTOCOL!r}, and to compress")
@@ -304,7 +301,9 @@ class _Story:
         _expect("the answer", event.frame, answer or frame)
 
     async def _scene_closing(self, stream: gun.Stream) -> None:
-        self._tell.scene("The closing handshake", "Each side says Close, with a code and perhaps a reason; then the connection ends in good order.")
+        self._tell.scene(
+            "The closing handshake", "Each side says Close, with a code and perhaps a reason; then the connection ends in good order."
+        )
         await self._send(stream, gun.Close(1000, "that is all"), answer=gun.Close(1000))
         _expect("the reason of the end", await self._websocket.when_terminated(), None)
         try:
@@ -316,7 +315,8 @@ class _Story:
 
     async def _scene_websockets(self) -> None:
         self._tell.scene(
-            "Websockets over HTTP/2", "Each is a stream of the connection (RFC 8441), beside others and beside requests; so is only its end."
+            "Websockets over HTTP/2",
+            "Each is a stream of the connection (RFC 8441), beside others and beside requests; so is only its end.",
         )
         ups = self._http2_owner.ups
         chats = [self._http2.ws_upgrade("/chat") for _ in range(2)]
@@ -326,7 +326,7 @@ class _Story:
         self._tell.say("client", f"GET /greeting, {_STREAMS} times")
         sending = [self._send(chat, gun.Text(f"Hello from websocket {number}")) for number, chat in enumerate(chats, 1)]
         asking = [self._read_quietly(self._http2.get("/greeting")) for _ in range(_STREAMS)]
-        answers = await _all([*sending, *asking])
+        answers = await _all([Deferred.fromCoroutine(one) for one in (*sending, *asking)])
         _expect("the greetings", answers[len(chats) :], [GREETING] * _STREAMS)
         self._tell.say("client", f"{_STREAMS} requests and {len(chats)} messages: all were answered")
         for chat in chats:
@@ -337,16 +337,21 @@ class _Story:
 
     async def _scene_refusal(self) -> None:
         self._tell.scene(
-            "A refusal", "A server that will not answers as to any request: the upgrade fails by that, and the connection is as it was."
+            "A refusal", "A server that declines gives an ordinary response: await_upgrade fails with it, and the connection goes on."
         )
         for conn in (self._conn, self._http2):
             self._tell.say("client", f"ws_upgrade('/private'), where the protocol is {conn.info().protocol}")
             stream = conn.ws_upgrade("/private")
-            error = await self._failure(stream)
-            if not isinstance(error, gun.UpgradeRefused):
-                raise _NotAsToldError("it was not refused")
-            self._tell.event(error.response)
-            _expect("the reason", await stream.await_body(), REFUSAL)
+            try:
+                await stream.await_upgrade()
+            except gun.UpgradeRefused as error:
+                self._tell.say("error", f"{type(error).__name__}: {error}", _RED)
+                response: Any = error.response
+                self._tell.event(response)
+                _expect("the status", response.status, 403)
+            else:
+                raise _NotAsToldError("the server was to refuse, and did not")
+            _expect("what the server says", await self._read(stream, 403), REFUSAL)
             _expect("the greeting", await self._read_quietly(conn.get("/greeting")), GREETING)
 
     async def _scene_feed(self) -> None:
@@ -354,41 +359,17 @@ class _Story:
             "A feed that comes back",
             "on_up is called whenever the connection is up: there the feed is asked for again, from where it broke off.",
         )
-        self._websocket = await self._dial(self._websocket_origin, _Owner(self._tell), on_up=self._follow, retry_fun=self._wait_longer)
-        items = [await self._next_item() for _ in range(FEED)]
+        feed, origin = _Feed(self._reactor, self._tell), self._websocket_origin
+        self._websocket = await self._dial(origin, _Owner(self._tell), on_up=feed.follow, retry_fun=feed.wait_longer)
+        items = await feed.next_items()
         self._tell.say("server", "is killed", _YELLOW)
-        await self._websocket_origin.die()
-        await self._second_retry.addTimeout(_PATIENCE, self._reactor)
-        self._websocket_origin.start()
+        await origin.die()
+        await feed.second_retry.addTimeout(_PATIENCE, self._reactor)
+        origin.start()
         self._tell.say("server", "listens again")
-        items += [await self._next_item() for _ in range(FEED)]
+        items += await feed.next_items()
         _expect("the items", items, [f"item {number}" for number in range(1, 2 * FEED + 1)])
         self._tell.say("client", f"{len(items)} items: none is missing, none came twice")
-
-    def _next_item(self) -> Deferred[str]:
-        return self._items.get().addTimeout(_PATIENCE, self._reactor)
-
-    async def _follow(self, conn: gun.Connection) -> None:
-        """The `on_up` of the feed's connection: a client that is all there is to it."""
-        path = f"/feed?after={self._last_item}"
-        self._tell.say("client", f"ws_upgrade('{path}')")
-        stream = conn.ws_upgrade(path)
-        try:
-            async for event in stream:
-                self._tell.event(event)
-                if isinstance(event, gun.Ws) and isinstance(event.frame, gun.Text):
-                    self._last_item += 1
-                    self._items.put(event.frame.text)
-        except gun.GunError as error:  # the connection is lost; the next one is on its way
-            self._tell.say("error", f"{type(error).__name__}: {error}", _RED)
-
-    def _wait_longer(self, left: int, options: gun.Options) -> Mapping[str, Any]:
-        """The `retry_fun` of the feed's connection: `gun.backoff`, told; before the second attempt the server comes back."""
-        decision = self._backoff(left, options)
-        self._tell.say("retry", f"in {decision['timeout'] * 1000:.0f} ms", _YELLOW)
-        if decision["timeout"] > 0.03 and not self._second_retry.called:
-            self._reactor.callLater(0, self._second_retry.callback, None)
-        return decision
 
     async def _scene_shutdown(self) -> None:
         self._tell.scene("The end", "shutdown() lets what is under way finish and ends a connection for good; it takes no more requests.")
@@ -449,12 +430,52 @@ class _Story:
             return error
 
 
-async def _all(asked: Iterable[Coroutine[Any, Any, Any]]) -> list[Any]:
-    """What comes of coroutines that run side by side."""
+async def _all(asking: list[Deferred[Any]]) -> list[Any]:
+    """What comes of all of them; fails as the first that does."""
     try:
-        return await gatherResults([Deferred.fromCoroutine(one) for one in asked], consumeErrors=True)
+        return await gatherResults(asking, consumeErrors=True)
     except FirstError as error:
-        raise error.subFailure.value from error
+        reason: Any = error.subFailure.value
+        raise reason from error
+
+
+class _Feed:
+    """A client of the feed that outlives connections: `follow` is for their `on_up`, `wait_longer` for `retry_fun`."""
+
+    def __init__(self, reactor: Any, teller: _Teller) -> None:
+        self.second_retry: Deferred[None] = Deferred()
+        self._reactor = reactor
+        self._tell = teller
+        self._items: DeferredQueue[str] = DeferredQueue()
+        self._last = self._retries = 0
+        self._backoff = gun.backoff(0.02, jitter=False)
+
+    async def follow(self, conn: gun.Connection) -> None:
+        """Ask for what comes after the last item, and take it as long as the connection lives."""
+        self._tell.say("client", f"ws_upgrade('/feed?after={self._last}')")
+        stream = conn.ws_upgrade(f"/feed?after={self._last}")
+        try:
+            async for event in stream:
+                self._tell.event(event)
+                if isinstance(event, gun.Ws) and isinstance(event.frame, gun.Text):
+                    self._last += 1
+                    self._items.put(event.frame.text)
+        except gun.GunError as error:  # there will be another connection
+            self._tell.say("error", f"{type(error).__name__}: {error}", _RED)
+
+    def wait_longer(self, left: int, options: gun.Options) -> Mapping[str, Any]:
+        """As `gun.backoff` says."""
+        decision = self._backoff(left, options)
+        self._retries += 1
+        self._tell.say("retry", f"attempt {self._retries}, in {decision['timeout'] * 1000:.0f} ms", _YELLOW)
+        if self._retries == 2:
+            # Not at once: whoever waits for it may close the connection.
+            self._reactor.callLater(0, self.second_retry.callback, None)
+        return decision
+
+    async def next_items(self) -> list[str]:
+        """As many items as the server sends at once."""
+        return [await self._items.get().addTimeout(_PATIENCE, self._reactor) for _ in range(FEED)]
 
 
 class _Owner(gun.Receiver):

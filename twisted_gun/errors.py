@@ -96,7 +96,12 @@ class ProxyFailed(GunError):
 
 
 class UpgradeRefused(GunError):
-    """The server answered an upgrade with an ordinary `response`."""
+    """
+    The server answered an upgrade with an ordinary `response`.
+
+    `response` is None where it need not be asked, or not for that: over HTTP/2 it takes no websockets, or it chose none of the
+    subprotocols though ``ws_opts.require_protocol`` is set.
+    """
 
     def __init__(self, message: str, response: object) -> None:
         super().__init__(message)
@@ -167,8 +172,8 @@ class TimedOut(GunError):
     Something took too long.
 
     `stage` says what. Of the connection: ``lookup``, ``connect``, ``tls``, ``headers``, ``response``, ``idle``, ``write``,
-    ``closing``; of HTTP/2 also ``preface``, ``settings``, ``keepalive``. Of an await: ``up``, ``response``, ``body``,
-    ``upgrade``, ``event``.
+    ``closing``; of HTTP/2 also ``preface``, ``settings``; of HTTP/2 and of websockets ``keepalive``. Of an await: ``up``, ``response``,
+    ``body``, ``upgrade``, ``event``.
     """
 
     def __init__(self, stage: str, seconds: float | None = None, message: str | None = None) -> None:

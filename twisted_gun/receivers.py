@@ -305,6 +305,9 @@ class Mailbox:
         if kind is Error:
             self._finish(event.reason)
             return True
+        if kind is Ws:
+            self._finish(BadState("no content comes on a websocket: await_event gives its frames"))
+            return False
         if kind is Data and event.data:
             if self._parts is None:
                 self._parts = []

@@ -14,7 +14,7 @@ import sys
 import zlib
 from collections.abc import Iterator
 from itertools import chain
-from json import dumps
+from json import dumps, loads
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -24,8 +24,9 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 from zope.interface import implementer
 
+from tests.certificates import authority
 from tests.interop.http2 import THOROUGH
-from tests.interop.servers import run_script
+from tests.interop.servers import missing, node, run_script, temporary_directory
 
 KIB, MIB = 1024, 1024 * 1024
 MANY = 1_000_000 if THOROUGH else 100_000
@@ -47,11 +48,11 @@ class Attacker(Protocol):
     """
     A server that accepts any websocket, and when a text comes sends what `attack` yields as fast as the client takes it.
 
-    Where it is `deaf` it reads nothing meanwhile. A Close frame ends it.
+    Where it is `deaf` it reads nothing meanwhile. A Close frame ends it; where it is `hasty` it does not wait for that.
     """
 
-    def __init__(self, attack: Iterator[bytes], deflate: bool, deaf: bool) -> None:
-        self._attack, self._deflate, self._deaf = attack, deflate, deaf
+    def __init__(self, attack: Iterator[bytes], deflate: bool, deaf: bool, hasty: bool) -> None:
+        self._attack, self._deflate, self._deaf, self._hasty = attack, deflate, deaf, hasty
         self._head: bytes | None = b""
         self._frames = Frames()
         self.codes = self._frames.codes
@@ -93,6 +94,8 @@ class Attacker(Protocol):
         transport.unregisterProducer()
         if self._deaf:
             transport.resumeProducing()
+        if self._hasty:
+            transport.loseConnection()
 
     def stopProducing(self) -> None:
         """The client has gone."""
@@ -131,12 +134,12 @@ class AttackCase(TestCase):
     skip = None if sys.platform == "linux" else "THIS IS NOT LINUX: the memory that attacks take was not measured"
 
     async def attack(
-        self, attack: Iterator[bytes], *, deflate: bool = False, deaf: bool = False, reads: int = 0, **ws_opts: Any
+        self, attack: Iterator[bytes], *, deflate: bool = False, deaf: bool = False, hasty: bool = False, reads: int = 0, **ws_opts: Any
     ) -> tuple[dict[str, Any], list[int | None]]:
         """Attack; what the client says of it, and the codes of the Close frames that it sent."""
         from twisted.internet import reactor
 
-        attacker = Attacker(attack, deflate, deaf)
+        attacker = Attacker(attack, deflate, deaf, hasty)
         factory = Factory.forProtocol(lambda: attacker)
         with socket.create_server(("127.0.0.1", 0)) as listening:
             # Little room for what nobody reads; sockets that are accepted take it over.
@@ -145,10 +148,14 @@ class AttackCase(TestCase):
             adopting: Any = reactor
             port = adopting.adoptStreamPort(listening.fileno(), socket.AF_INET, factory)
         self.addCleanup(port.stopListening)
-        options = dumps({"core": self.core, "compress": deflate, **ws_opts})
-        told = await run_script(self, "websocket_attacked.py", str(port.getHost().port), options, str(reads))
+        url = f"http://127.0.0.1:{port.getHost().port}/"
+        told = await self.attacked(url, "http", reads, compress=deflate, **ws_opts)
         await attacker.ended
         return told, attacker.codes
+
+    async def attacked(self, url: str, protocol: str, reads: int = 0, **ws_opts: Any) -> dict[str, Any]:
+        """What a client says that opens a websocket at `url`."""
+        return await run_script(self, "websocket_attacked.py", url, protocol, dumps({"core": self.core, **ws_opts}), str(reads))
 
 
 class AttackTests(AttackCase):
@@ -174,11 +181,19 @@ class AttackTests(AttackCase):
         self.assertLess(told["grown"], 20 * MIB, told)
 
     async def test_bombs_that_are_allowed(self) -> None:
-        """Messages that inflate to just what is allowed, all in one read, are inflated one by one where the flow says so."""
+        """Messages that inflate to just what is allowed, all in one read, are not all inflated before the first is told."""
         bombs = frame(BINARY, _bomb(16 * MIB), deflated=True) * 8 + frame(CLOSE)
-        told, codes = await self.attack(iter([bombs]), deflate=True, flow=1)
-        self.assertEqual((told["messages"], told["size"], told["error"], codes), (8, 128 * MIB, None, [None]), told)
-        self.assertLess(told["grown"], 70 * MIB, told)
+        options: dict[str, Any]
+        for options in ({}, {"flow": 1}):
+            told, codes = await self.attack(iter([bombs]), deflate=True, **options)
+            self.assertEqual((told["messages"], told["size"], told["error"], codes), (8, 128 * MIB, None, [None]), told)
+            self.assertLess(told["grown"], 70 * MIB, told)
+
+    async def test_bombs_and_gone(self) -> None:
+        """The same where the server has gone when the first is told: what had arrived is told to the last."""
+        bombs = frame(BINARY, _bomb(4 * MIB), deflated=True) * 8 + frame(CLOSE)
+        told, _codes = await self.attack(iter([bombs]), deflate=True, hasty=True)
+        self.assertEqual((told["messages"], told["size"], told["error"]), (8, 32 * MIB, None), told)
 
     async def test_pings_nobody_reads_the_answers_to(self) -> None:
         """Pings without end: what is queued for a server that does not read stays under 64 KiB, and memory flat."""
@@ -222,6 +237,24 @@ class AttackTests(AttackCase):
         told, codes = await self.attack(iter([frame(BINARY, bytes(size)), frame(CLOSE)]), reads=1)
         self.assertEqual((told["messages"], told["size"], told["error"], codes), (1, size, None, [None]))
         self.assertLess(told["grown"], 2 * size + MIB, told)
+
+
+class Http2Tests(AttackCase):
+    """What a server does over HTTP/2, where what it does not read stays with the client (RFC 9113 section 5.2)."""
+
+    skip = AttackCase.skip or missing("node", "nodejs")
+
+    async def test_pings_nobody_reads_the_answers_to(self) -> None:
+        """Pings without end take no memory, though their answers have no window to go out in."""
+        issued, root = authority().issue("127.0.0.1"), temporary_directory(self)
+        (root / "key.pem").write_bytes(issued.key_pem)
+        (root / "certificate.pem").write_bytes(issued.certificate_pem)
+        ports = loads(await node(self, str(root / "key.pem"), str(root / "certificate.pem"), script="websocket.js").start())
+        for name, protocol in (("http", "http"), ("h2c", "http2")):
+            told = await self.attacked(f"http://127.0.0.1:{ports[name]}/pings/{MANY}", protocol)
+            self.assertEqual(told["error"], None)
+            self.assertLess(told["queued"], 64 * KIB, told)
+            self.assertLess(told["grown"], 8 * MIB, told)
 
 
 class AnnouncedTests(AttackCase):

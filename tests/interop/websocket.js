@@ -120,7 +120,7 @@ function fragments(socket, opcode, payload) {
     }
 }
 
-// By the first part of the path: what is done with frames. "close" is sent back as it comes, whatever it is.
+// By the first part of the path: what is done with a frame, told the second part.
 const routes = {
     echo,
     fragments,
@@ -134,6 +134,24 @@ const routes = {
         const messages = Array.from({"length": 10000}, (_, number) => frame(TEXT, Buffer.from(`message ${number}`)));
         socket.duplex.write(Buffer.concat([...messages, frame(CLOSE, closing(1000, "all said"))]));
         socket.duplex.end();
+    },
+    // So many pings, and nothing is read until they have gone; behind them the Close frame.
+    "pings": (socket, opcode, payload, count) => {
+        if (opcode !== TEXT) return;
+        const ping = frame(PING, Buffer.alloc(120, "?")), pings = Buffer.concat(Array(100).fill(ping));
+        let left = Number(count) / 100;
+        const more = () => {
+            while (left-- > 0) {
+                if (!socket.duplex.write(pings)) {
+                    socket.duplex.once("drain", more);
+                    return;
+                }
+            }
+            socket.send(CLOSE, closing(1000, "enough"));
+            socket.duplex.resume();
+        };
+        socket.duplex.pause();
+        more();
     },
     "vanish": (socket, opcode) => {
         if (opcode !== TEXT) return;
@@ -149,8 +167,9 @@ function greeting(headers) {
 
 // What is told of a request as the first message, at "/told": its headers.
 function serve(path, headers, duplex) {
-    const route = path.slice(1).split("/")[0];
-    const socket = new Socket(duplex, routes[route] || echo);
+    const [route, argument] = path.slice(1).split("/");
+    const does = routes[route] || echo;
+    const socket = new Socket(duplex, (socket, opcode, payload) => does(socket, opcode, payload, argument));
     if (route === "told") socket.send(TEXT, Buffer.from(JSON.stringify(headers)));
     // Bytes glued to the response.
     if (route === "hello") socket.send(TEXT, Buffer.from("hello"));

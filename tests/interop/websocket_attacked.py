@@ -1,6 +1,6 @@
 """
-A client of a websocket server that means it harm: ``websocket_attacked.py PORT OPTIONS READS``; OPTIONS are those of the websocket, as
-JSON, and no read brings more than READS bytes, if that is not 0.
+A client of a websocket server that means it harm: ``websocket_attacked.py URL PROTOCOL OPTIONS READS``; OPTIONS are those of the websocket,
+as JSON, and no read brings more than READS bytes, if that is not 0.
 
 It is a process of its own so that its memory is the client's and nobody else's. When the websocket has ended it prints, as JSON, by how
 many bytes its resident size was above that of the beginning at its highest, how many bytes were queued for the server at most, how many
@@ -15,6 +15,7 @@ import sys
 import time
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from twisted.internet import tcp
 from twisted.internet.task import LoopingCall, react
@@ -40,10 +41,10 @@ class Queue:
         self.most = max(self.most, unsent(self.transport) or 0)
 
 
-async def attacked(reactor: Any, port: int, ws_opts: dict[str, Any]) -> dict[str, Any]:
+async def attacked(reactor: Any, url: str, protocol: str, ws_opts: dict[str, Any]) -> dict[str, Any]:
     """Open a websocket and read it to its end."""
-    conn = gun.open("127.0.0.1", port, retry=0, protocols=["http"])
-    stream = conn.ws_upgrade("/", ws_opts=ws_opts)
+    conn = gun.open_url(url, retry=0, protocols=[protocol])
+    stream = conn.ws_upgrade(urlsplit(url).path, ws_opts=ws_opts)
     await stream.await_upgrade()
     queue = Queue(reactor)
     Path("/proc/self/clear_refs").write_text("5")  # the highest size begins anew
@@ -66,11 +67,11 @@ async def attacked(reactor: Any, port: int, ws_opts: dict[str, Any]) -> dict[str
     return {**cost, "queued": queue.most, "messages": messages, "size": size, "error": error}
 
 
-async def main(reactor: Any, port: str, options: str, reads: str) -> None:
+async def main(reactor: Any, url: str, protocol: str, options: str, reads: str) -> None:
     """What the module says."""
     if int(reads):
         tcp.Connection.bufferSize = int(reads)
-    sys.stdout.write(json.dumps(await attacked(reactor, int(port), json.loads(options))))
+    sys.stdout.write(json.dumps(await attacked(reactor, url, protocol, json.loads(options))))
 
 
 def _resident(name: str) -> int:

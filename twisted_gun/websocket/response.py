@@ -181,7 +181,7 @@ def to_frame(frame: FrameLike) -> Frame:
     """
     `frame` as one of gun's; raises `InvalidRequest`.
 
-    "ping", "pong" and "close" are those frames, and so no other str is text: what comes from elsewhere and is passed on could be one of them.
+    "ping", "pong" and "close" are those frames, and so no other str is text: what is passed on from elsewhere could be one of them.
     """
     if isinstance(frame, (Text, Binary, Ping, Pong, Close)):
         return frame
