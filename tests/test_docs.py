@@ -54,10 +54,10 @@ class DocsTests(SynchronousTestCase):
 
     def test_both_cores(self) -> None:
         """The pages of HTTP/2 and of websockets say nothing that is not so with the reference cores."""
-        for page, module, name, core in (
-            ("http2.rst", connection, "http2_core", Http2Reference),
-            ("websocket.rst", layer, "websocket_core", WebsocketReference),
-            ("websocket.rst", connection, "http2_core", Http2Reference),
+        for page, module, name, core, least in (
+            ("http2.rst", connection, "http2_core", Http2Reference, 4),
+            ("websocket.rst", connection, "http2_core", Http2Reference, 1),
+            ("websocket.rst", layer, "websocket_core", WebsocketReference, 8),
         ):
             made: list[object] = []
 
@@ -69,7 +69,7 @@ class DocsTests(SynchronousTestCase):
             result = doctest.testfile(str(DOCS / "guide" / page), module_relative=False, encoding="utf-8")
             patch.restore()
             self.assertEqual(result.failed, 0, (page, core))
-            self.assertGreater(len(made), 3 if page.startswith(name[:4]) else 0, (page, core))
+            self.assertGreaterEqual(len(made), least, (page, core))
 
     def test_samples_compile(self) -> None:
         """Every other sample of Python is Python."""

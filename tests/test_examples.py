@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import os
 import sys
@@ -74,9 +73,14 @@ class Restarting(Factory):
 
     def restart(self) -> None:
         """Stop listening, and begin again."""
-        self.port.stopListening().addCallback(lambda _: self.listen())
+        self.stop().addCallback(lambda _: self.listen())
+
+    def stop(self) -> Any:
+        """Stop listening."""
+        return self.port.stopListening()
 
     def listen(self) -> None:
+        """Listen on the port it had."""
         self.port = self.reactor.listenTCP(self.number, self, interface="127.0.0.1")
 
 
@@ -165,10 +169,10 @@ class ExamplesTests(TestCase):
     async def test_feed(self) -> None:
         """feed.py comes back after its server was restarted, whether that closed the websocket or vanished; a Close by 1000 is the end."""
         first = [("send", "one"), ("close", 1012, "restarting")]
-        second = [("send", "two"), ("abort",)]
+        second = [("send", "two"), ("drop",)]
         third = [("send", "three"), ("close", 1000)]
         server = Restarting(self.listening, [first, second, third])
-        self.addCleanup(lambda: server.port.stopListening())
+        self.addCleanup(server.stop)
         lines = await self.run_example("feed", f"ws://127.0.0.1:{server.number}/feed?from=now")
         self.assertEqual(lines, ["one", "two", "three"])
         self.assertEqual([[request.target for request in peer.requests] for peer in server.peers], [[b"/feed?from=now"]] * 3)
@@ -181,9 +185,8 @@ class ExamplesTests(TestCase):
 
     def test_feed_is_short(self) -> None:
         """feed.py has at most 20 lines of code, but for its imports."""
-        tree = ast.parse((EXAMPLES / "feed.py").read_text(encoding="utf-8"))
-        code = [node for node in tree.body[1:] if not isinstance(node, (ast.Import, ast.ImportFrom))]
-        lines = {line for part in code for node in ast.walk(part) if hasattr(node, "lineno") for line in (node.lineno, node.end_lineno)}
+        text = (EXAMPLES / "feed.py").read_text(encoding="utf-8").split('"""', 2)[2]
+        lines = [line for line in text.splitlines() if line and not line.startswith(("import ", "from "))]
         self.assertGreater(len(lines), 10)
         self.assertLessEqual(len(lines), 20)
 

@@ -14,7 +14,7 @@ EXPECTED = [
     _ALL,  # by await
     _ALL,  # by callbacks
     ", ".join(f"hello /{n}" for n in range(10)),
-    f"Text(text='hello'), Binary(data={b'x' * 64!r}... (5000000 bytes)), Close(code=1000, reason='bye'), Close(code=1001, reason='')",
+    f"Text(text='hello'), Binary(data={b'x' * 64!r}... (5000000 bytes)), Close(code=1000, reason=''), Close(code=1001, reason='')",
     "left: []",
 ]
 
