@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from io import StringIO
 from typing import Any
 
@@ -10,9 +11,17 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import CannotListenError
 from twisted.trial.unittest import TestCase
 
+import twisted_gun as gun
 from tests.test_progress import Terminal
-from twisted_gun import demo
-from twisted_gun.demo_server import Http2Answering, Origin
+from twisted_gun import demo, demo_server
+from twisted_gun.demo_server import FEED, PIECE, SUBPROTOCOL, Http2Answering, Origin, serve_websocket
+from twisted_gun.testing import WebsocketEnd, WebsocketPeer
+
+
+def accept(end: WebsocketEnd) -> None:
+    """Accept a websocket, whatever was asked for."""
+    if end.pending:
+        end.accept()
 
 
 class DemoTests(TestCase):
@@ -36,7 +45,16 @@ class DemoTests(TestCase):
             "listens again", "up ", "Hello from", "8. HTTP/2", "the protocol is http2", "ALPN chose h2", "50 answers", "ping ",
             "9. One slow reader", "reads no further", "51 were answered meanwhile", "MiB to send", "reads on, to the end: 16.0 MiB",
             "10. The server says goodbye", "GoAway: ", "at once: it waits", "Hello from", "down      in good order", "up ", "Hello from",
-            "nothing was lost", "11. The end", "terminated", "terminated", "All went as told.",
+            "nothing was lost", "11. A websocket", "the protocol is http", "upgrade   websocket, sec-websocket-protocol: greetings, ",
+            "permessage-deflate", "ws        Text(text='Hello from the client')", "ws        Binary, 64.0 KiB", "got 64.0 KiB as",
+            "they were compressed", "ping ", "12. The closing handshake", "ws        Close(code=1000, reason='') (fin)",
+            "down      in good order", "refused ", "13. Websockets over HTTP/2", "upgrade   websocket", "upgrade   websocket",
+            "ws        Text(text='Hello from websocket ", "ws        Text(text='Hello from websocket ", "50 requests and 2 messages",
+            "ws        Close(", "ws        Close(", "the connection has stayed up", "14. A refusal", "protocol is http\n",
+            "UpgradeRefused: ", "response  403", "Members only. (fin)", "protocol is http2\n", "UpgradeRefused: ", "response  403",
+            "Members only. (fin)", "15. A feed that comes back", "feed?after=0", "item 1", "item 3", "is killed", "StreamClosed: ",
+            "streams killed: 1", "attempt 2", "listens again", "feed?after=3", "item 4", "item 6", "6 items: none is missing",
+            "16. The end", "terminated", "terminated", "ws        Close(code=1001", "terminated", "All went as told.",
         ]  # fmt: skip
         places: list[int] = []
         for mark in marks:
@@ -84,6 +102,118 @@ class DemoTests(TestCase):
         self.assertEqual(await demo.run(self.reactor, out), 1)
         self.assertIn("FAILED    the end of the second: expected <class 'twisted_gun.errors.GoAway'>", out.getvalue())
 
+    async def fails(self, reason: str, serve: Callable[[WebsocketEnd], object] = serve_websocket) -> None:
+        """With a server that answers websockets by `serve` the story ends by `reason`."""
+        self.patch(demo_server, "serve_websocket", serve)
+        out = StringIO()
+        self.assertEqual(await demo.run(self.reactor, out), 1)
+        last = out.getvalue().splitlines()[-1]
+        self.assertTrue(last.startswith(f"  FAILED    {reason}"), last)
+
+    async def test_no_subprotocol(self) -> None:
+        """A websocket without the subprotocol ends the story."""
+        await self.fails("the subprotocol: expected b'greetings', not None", accept)
+
+    async def test_not_compressed(self) -> None:
+        """So does one that is not compressed, whether the server does not agree to that, or the client does not do it."""
+
+        def serve(end: WebsocketEnd) -> None:
+            if end.pending:
+                end.accept(SUBPROTOCOL)
+
+        await self.fails("the extension: expected b'permessage-deflate', not None", serve)
+        self.patch(Origin, "message_sizes", lambda origin: [len(PIECE)])
+        await self.fails("64.0 KiB went as 64.0 KiB: they were not compressed")
+
+    async def test_another_message(self) -> None:
+        """So does a message that does not come back as it was sent."""
+
+        def serve(end: WebsocketEnd) -> None:
+            serve_websocket(end)
+            end.echo = False
+            if end.frames:
+                end.send("another")
+
+        await self.fails("the answer: expected Text(text='Hello from the client'), not Text(text='another')", serve)
+
+    async def test_no_pong(self) -> None:
+        """So does a ping that is not answered."""
+
+        def serve(end: WebsocketEnd) -> None:
+            serve_websocket(end)
+            end.answer_pings = False
+
+        self.patch(demo, "_PATIENCE", 1.0)
+        await self.fails("the answer to the ping has not come within 1 seconds", serve)
+
+    async def test_no_closing_handshake(self) -> None:
+        """So does a server that ends the connection without its Close."""
+
+        def serve(end: WebsocketEnd) -> None:
+            serve_websocket(end)
+            end.answer_close = False
+            if end.received_close is not None:
+                end.abort()
+
+        await self.fails("StreamClosed: the websocket ended without a Close frame", serve)
+
+    async def test_refused_over_http2(self) -> None:
+        """So does a server that refuses websockets over HTTP/2, and no others."""
+
+        def serve(end: WebsocketEnd) -> None:
+            if end.pending and not isinstance(end, WebsocketPeer):
+                end.refuse(501)
+            serve_websocket(end)
+
+        await self.fails("UpgradeRefused: the server answered the upgrade with status 501", serve)
+
+    async def test_not_refused(self) -> None:
+        """So does a server that refuses nothing."""
+
+        def serve(end: WebsocketEnd) -> None:
+            if end.pending and end.handshake is not None and end.handshake.path == b"/private":
+                end.accept()
+            serve_websocket(end)
+
+        await self.fails("the server was to refuse, and did not", serve)
+
+    async def test_items_twice(self) -> None:
+        """So does a feed that begins anew."""
+
+        def serve(end: WebsocketEnd) -> None:
+            if end.pending and end.handshake is not None and end.handshake.path.startswith(b"/feed"):
+                end.accept()
+                for number in range(1, FEED + 1):
+                    end.send(f"item {number}")
+            serve_websocket(end)
+
+        await self.fails("the items: expected ['item 1', ", serve)
+
+    async def test_feed_does_not_come_back(self) -> None:
+        """So does one that does not come back, as its server does not start again."""
+        start, started = Origin.start, list[int]()
+
+        def start_four_times(origin: Origin) -> None:
+            started.append(origin.port)
+            if len(started) > 4:  # each of the three servers once, and the first after its death
+                raise CannotListenError("127.0.0.1", origin.port, OSError("in use"))
+            start(origin)
+
+        self.patch(Origin, "start", start_four_times)
+        await self.fails("CannotListenError: ")
+        self.assertEqual(len(started), 5)
+
+    async def test_not_asked_again(self) -> None:
+        """So does one that is not asked for again."""
+
+        def open_without(*arguments: Any, on_up: object = None, **options: Any) -> gun.Connection:
+            return open_(*arguments, **options)
+
+        open_ = gun.open
+        self.patch(gun, "open", open_without)
+        self.patch(demo, "_PATIENCE", 1.0)
+        await self.fails("an item has not come within 1 seconds")
+
     async def test_cannot_listen(self) -> None:
         """A server that cannot start is told like anything else."""
 
@@ -122,7 +252,7 @@ class DemoTests(TestCase):
                     raise BrokenPipeError
                 return super().write(text)
 
-        for lines in (0, 3, 4, 20, 34, 50, 64):
+        for lines in (0, 3, 4, 20, 34, 50, 64, 100, 130):
             out = Closing()
             out.left = lines
             self.assertEqual(await demo.run(self.reactor, out), 141)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import twisted_gun as gun
 from tests.websocket_stage import WebsocketCase, frames, variants
-from twisted_gun.testing import MemoryGun, RecordingReceiver, ScriptedPeer
+from twisted_gun.testing import MemoryGun, Opcode, RecordingReceiver, ScriptedPeer, server_frame
+from twisted_gun.testing.websocket import accept_key
 
 
 class BehindTests(WebsocketCase):
@@ -161,6 +163,38 @@ class PipelinedTests(WebsocketCase):
             self.assertEqual(peer.end.frames, [gun.Close(1001)] if action == "shutdown" else [], action)
             names = {"ws_send": ["gun_upgrade"], "shutdown": ["gun_upgrade", "gun_ws"], "close": ["gun_error"]}
             self.assertEqual(told.names(), names.get(action, []), action)
+            self.end(world)
+
+    def cancelling(self, stream: gun.Stream) -> Callable[[object], None]:
+        """A callback that cancels `stream`."""
+
+        def cancel(_: object) -> None:
+            stream.cancel()
+
+        return cancel
+
+    def test_cancelled_in_the_turn(self) -> None:
+        """Cancelled by what is woken in the very turn that grants it, it is told nothing, whatever was allowed it before."""
+        for granted in (0, 1):
+            told = RecordingReceiver()
+            world = self.up(end={"accept": False}, ws_opts={"flow": 1}, retry=0)
+            before = world.connection.get("/before").await_body(timeout=None)
+            stream = world.connection.ws_upgrade("/ws", reply_to=told)
+            if granted:
+                stream.update_flow(granted)
+            before.addCallback(self.cancelling(stream))
+            world.pump()
+            end = world.peer.end
+            ok = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
+            asked = stream._upgrade
+            assert asked is not None
+            accept = accept_key(dict(asked.request.headers)[b"sec-websocket-key"])
+            switch = b"HTTP/1.1 101 X\r\nupgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-accept: %b\r\n\r\n" % accept
+            end.send_raw(ok + switch + server_frame(Opcode.TEXT, b"glued"))
+            world.pump()
+            self.assertIsNone(self.successResultOf(before))
+            self.assertEqual(told.events, [])
+            self.assertTrue(stream.ended)
             self.end(world)
 
     def test_cancelled_behind(self) -> None:

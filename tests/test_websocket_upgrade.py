@@ -122,7 +122,12 @@ class GrantedTests(WebsocketCase):
     def test_sent_from_within(self) -> None:
         """What is sent from within `gun_upgrade`, and when await_upgrade fires, goes out."""
         world = self.up(retry=0)
-        world.connection.ws_upgrade("/", reply_to=lambda event: event.stream.ws_send("first"))
+
+        def react(event: Any) -> None:
+            if isinstance(event, gun.Upgrade):
+                event.stream.ws_send("first")
+
+        world.connection.ws_upgrade("/", reply_to=react)
         world.pump()
         self.assertEqual(world.peer.end.frames, [gun.Text("first")])
         self.end(world)

@@ -34,10 +34,10 @@ async def run(reactor: Any, out: TextIO) -> int:
     except CancelledError:
         raise
     except _NotAsToldError as error:
-        teller.say("FAILED", str(error), _RED)
+        teller.fail(str(error))
         return Exit.FAILED
     except Exception as error:  # whatever it is, the one who watches shall see it
-        teller.say("FAILED", f"{type(error).__name__}: {error}", _RED)
+        teller.fail(f"{type(error).__name__}: {error}")
         return Exit.FAILED
     finally:
         await story.end()
@@ -47,7 +47,7 @@ async def run(reactor: Any, out: TextIO) -> int:
 #: How many requests go side by side, and the window of each stream, in bytes.
 _STREAMS, _WINDOW = 50, 256 * 1024
 
-#: How many seconds the feed is waited for.
+#: How many seconds to wait for what has no timeout of its own.
 _PATIENCE = 5.0
 
 
@@ -222,7 +222,7 @@ class _Story:
         _expect("answers before any can have come", answered, [])
         _expect("the greetings", await _all(asking), [GREETING] * _STREAMS)
         self._tell.say("client", f"{len(answered)} answers; the first was to request {answered[0]}, the last to request {answered[-1]}")
-        self._tell.say("ping", f"answered after {await self._http2.ping() * 1000:.1f} ms")
+        await self._ping(self._http2)
 
     async def _scene_slow_reader(self) -> None:
         self._tell.scene(
@@ -289,12 +289,16 @@ class _Story:
             raise _NotAsToldError(f"{size_text(len(PIECE))} went as {size_text(size)}: they were not compressed")
         self._tell.say("server", f"got {size_text(len(PIECE))} as {size_text(size)}: they were compressed")
         _expect("the protocol", self._websocket.info().protocol, "ws")
-        self._tell.say("ping", f"answered after {await self._websocket.ping() * 1000:.1f} ms")
+        await self._ping(self._websocket)
         return stream
+
+    async def _ping(self, conn: gun.Connection) -> None:
+        seconds = await _soon("the answer to the ping", conn.ping(), self._reactor)
+        self._tell.say("ping", f"answered after {seconds * 1000:.1f} ms")
 
     async def _send(self, stream: gun.Stream, frame: gun.Frame, answer: gun.Frame | None = None) -> None:
         """Send a frame, to which the server answers, if nothing else, with the same."""
-        self._tell.say("client", f"ws_send, {_describe_frame(frame)}")
+        self._tell.say("client", f"ws_send: {_describe_frame(frame)}")
         stream.ws_send(frame)
         event: Any = await stream.await_event()
         self._tell.event(event)
@@ -305,7 +309,7 @@ class _Story:
             "The closing handshake", "Each side says Close, with a code and perhaps a reason; then the connection ends in good order."
         )
         await self._send(stream, gun.Close(1000, "that is all"), answer=gun.Close(1000))
-        _expect("the reason of the end", await self._websocket.when_terminated(), None)
+        _expect("the reason of the end", await _soon("the end", self._websocket.when_terminated(), self._reactor), None)
         try:
             stream.ws_send("one more thing")
         except gun.BadState as error:
@@ -316,7 +320,7 @@ class _Story:
     async def _scene_websockets(self) -> None:
         self._tell.scene(
             "Websockets over HTTP/2",
-            "Each is a stream of the connection (RFC 8441), beside others and beside requests; so is only its end.",
+            "Each is a stream of the one connection (RFC 8441), beside ordinary requests; where it closes, the connection stays up.",
         )
         ups = self._http2_owner.ups
         chats = [self._http2.ws_upgrade("/chat") for _ in range(2)]
@@ -364,7 +368,7 @@ class _Story:
         items = await feed.next_items()
         self._tell.say("server", "is killed", _YELLOW)
         await origin.die()
-        await feed.second_retry.addTimeout(_PATIENCE, self._reactor)
+        await _soon("the second retry", feed.second_retry, self._reactor)
         origin.start()
         self._tell.say("server", "listens again")
         items += await feed.next_items()
@@ -430,6 +434,13 @@ class _Story:
             return error
 
 
+def _soon(what: str, awaited: Deferred[Any], reactor: Any) -> Deferred[Any]:
+    def late(result: object, seconds: float) -> None:
+        raise _NotAsToldError(f"{what} has not come within {seconds:g} seconds")
+
+    return awaited.addTimeout(_PATIENCE, reactor, late)
+
+
 async def _all(asking: list[Deferred[Any]]) -> list[Any]:
     """What comes of all of them; fails as the first that does."""
     try:
@@ -458,7 +469,7 @@ class _Feed:
             async for event in stream:
                 self._tell.event(event)
                 if isinstance(event, gun.Ws) and isinstance(event.frame, gun.Text):
-                    self._last += 1
+                    self._last = int(event.frame.text.removeprefix("item "))
                     self._items.put(event.frame.text)
         except gun.GunError as error:  # there will be another connection
             self._tell.say("error", f"{type(error).__name__}: {error}", _RED)
@@ -475,7 +486,7 @@ class _Feed:
 
     async def next_items(self) -> list[str]:
         """As many items as the server sends at once."""
-        return [await self._items.get().addTimeout(_PATIENCE, self._reactor) for _ in range(FEED)]
+        return [await _soon("an item", self._items.get(), self._reactor) for _ in range(FEED)]
 
 
 class _Owner(gun.Receiver):
@@ -506,7 +517,7 @@ class _Teller:
         self.out = out
         self._colour = is_terminal(out) and not os.environ.get("NO_COLOR")
         self._scenes = 0
-        self._unread = False
+        self._unread = self._over = False
 
     def scene(self, title: str, sentence: str) -> None:
         if self._unread:
@@ -518,6 +529,11 @@ class _Teller:
         if self._unread:
             raise BrokenPipeError
         self._write(f"\n{self._painted('All went as told.', _GREEN)}\n")
+
+    def fail(self, reason: str) -> None:
+        """The last word: of what is closed now nothing is told."""
+        self.say("FAILED", reason, _RED)
+        self._over = True
 
     def say(self, who: str, text: str, colour: str = "") -> None:
         self._write(f"  {self._painted(f'{who:<9}', colour)} {text}\n")
@@ -532,6 +548,8 @@ class _Teller:
         return f"\x1b[{colour}m{text}\x1b[0m" if self._colour and colour else text
 
     def _write(self, text: str) -> None:
+        if self._over:
+            return
         try:
             self.out.write(text)
             self.out.flush()
@@ -555,12 +573,9 @@ def _describe_headers(event: gun.Inform | gun.Response | gun.Trailers) -> str:
 
 
 def _describe_upgrade(event: gun.Upgrade) -> str:
-    chosen = [f"{_text(name)}: {_text(value)}" for name, value in event.headers if name in _CHOSEN]
-    return ", ".join([_text(b", ".join(event.protocols)), *chosen])
-
-
-#: What the server chose of that which it was offered.
-_CHOSEN = (b"sec-websocket-protocol", b"sec-websocket-extensions")
+    answers = (b"sec-websocket-protocol", b"sec-websocket-extensions")  # to what was offered
+    chosen = [f"{_text(name)}: {_text(value)}" for name, value in event.headers if name in answers]
+    return ", ".join([*map(_text, event.protocols), *chosen])
 
 
 def _describe_frame(frame: gun.Frame) -> str:

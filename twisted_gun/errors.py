@@ -15,6 +15,8 @@ peer's doing or the network's: it arrives as an event, or as the failure of the 
 
 from __future__ import annotations
 
+from typing import Any
+
 __all__ = [
     "BadState",
     "ConnectFailed",
@@ -103,7 +105,7 @@ class UpgradeRefused(GunError):
     subprotocols though ``ws_opts.require_protocol`` is set.
     """
 
-    def __init__(self, message: str, response: object) -> None:
+    def __init__(self, message: str, response: Any) -> None:
         super().__init__(message)
         self.response = response
 

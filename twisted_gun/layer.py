@@ -23,6 +23,7 @@ from twisted_gun.upgrading import WsUpgrade
 from twisted_gun.wire.core import WsCore
 from twisted_gun.wire.cores import websocket_core
 from twisted_gun.wire.handshake import check_answer
+from twisted_gun.wire.steps import Write
 
 if TYPE_CHECKING:
     from twisted_gun.connection import Connection
@@ -95,11 +96,11 @@ class Layer:
         if self.stream.ended:
             raise BadState("the websocket has ended: it takes no more frames")
         hop, core = self.hop, self.core
-        data = core.send(outgoing(frames), self._now())
-        if data:
-            hop.write(data)
-        if not core.open:  # the time for the closing handshake runs
-            hop.perform([])
+        pieces = core.send(outgoing(frames), self._now())
+        if len(pieces) == 1 and core.open:
+            hop.write(pieces[0])
+        else:  # a Close frame sets a deadline too
+            hop.perform([Write(piece) for piece in pieces])
 
     def shutdown(self) -> None:
         """Begin the closing handshake."""
@@ -193,9 +194,10 @@ class Layers:
             self.only = layer
         layer.tunnel.block(TUNNEL_TRANSPORT, connection._transport_paused)
         layer.tunnel.connect(layer.hop)
-        if stream._granted:
+        # The layer's turns are turns: those who are woken in them may end the stream, and with it the layer.
+        if stream._granted and not stream.ended:
             layer.hop.perform(core.update_flow(stream, stream._granted, layer.hop._now()))
-        if connection._factory.ending:
+        if connection._factory.ending and not stream.ended:
             layer.shutdown()
         if hop.core.switched:  # only now, for whoever is told may do anything
             connection._fail_pending(StreamRefused("the connection is a websocket now; this request was not sent: send it on another"))

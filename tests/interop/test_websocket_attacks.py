@@ -183,8 +183,8 @@ class AttackTests(AttackCase):
     async def test_bombs_that_are_allowed(self) -> None:
         """Messages that inflate to just what is allowed, all in one read, are not all inflated before the first is told."""
         bombs = frame(BINARY, _bomb(16 * MIB), deflated=True) * 8 + frame(CLOSE)
-        options: dict[str, Any]
-        for options in ({}, {"flow": 1}):
+        flows: list[dict[str, Any]] = [{}, {"flow": 1}]
+        for options in flows:
             told, codes = await self.attack(iter([bombs]), deflate=True, **options)
             self.assertEqual((told["messages"], told["size"], told["error"], codes), (8, 128 * MIB, None, [None]), told)
             self.assertLess(told["grown"], 70 * MIB, told)

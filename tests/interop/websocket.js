@@ -137,6 +137,7 @@ const routes = {
     },
     // So many pings, and nothing is read until they have gone; behind them the Close frame.
     "pings": (socket, opcode, payload, count) => {
+        if (opcode === CLOSE) socket.duplex.end();
         if (opcode !== TEXT) return;
         const ping = frame(PING, Buffer.alloc(120, "?")), pings = Buffer.concat(Array(100).fill(ping));
         let left = Number(count) / 100;

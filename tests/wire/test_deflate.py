@@ -32,7 +32,7 @@ class OfferTests(SynchronousTestCase):
             ({"server_no_context_takeover": True}, b"server_no_context_takeover; client_max_window_bits"),
             ({"level": 9, "memory_level": 1, "threshold": 100}, b"client_max_window_bits"),
         ):
-            self.assertEqual(offer(DeflateOptions(**options)), b"permessage-deflate; " + parameters)  # type: ignore[arg-type]
+            self.assertEqual(offer(DeflateOptions(**options)), b"permessage-deflate; " + parameters)
 
 
 class AgreeTests(SynchronousTestCase):
@@ -76,7 +76,11 @@ class AgreeTests(SynchronousTestCase):
             (CLIENT_NONE, b"1"),
             (SERVER_NONE, b"true"),
             (CLIENT_NONE, b""),
-            *((name, value) for name in (CLIENT_BITS, SERVER_BITS) for value in (None, b"", b"7", b"16", b"08", b"015", b"+9", b"9 ", b"x")),
+            *(
+                (name, value)
+                for name in (CLIENT_BITS, SERVER_BITS)
+                for value in (None, b"", b"7", b"16", b"08", b"015", b"+9", b"9 ", b"x")
+            ),
         ):
             self.assertRaises(ProtocolViolation, self.agree, parameter)
             self.assertRaises(ProtocolViolation, self.agree, (SERVER_BITS, b"10"), (CLIENT_NONE, None), parameter)

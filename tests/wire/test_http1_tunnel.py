@@ -242,7 +242,9 @@ class TunnelTests(SynchronousTestCase):
         talk = switched()
         self.assertEqual(talk.send(A, b"\x81\x80abcd"), [Write(b"\x81\x80abcd")])
         self.assertEqual(talk.send(A, b""), [])
-        self.assertEqual(talk.receive(b"\r\n", b"HTTP/1.1 200 OK\r\n\r\n"), [TunnelData(A, b"\r\n"), TunnelData(A, b"HTTP/1.1 200 OK\r\n\r\n")])
+        self.assertEqual(
+            talk.receive(b"\r\n", b"HTTP/1.1 200 OK\r\n\r\n"), [TunnelData(A, b"\r\n"), TunnelData(A, b"HTTP/1.1 200 OK\r\n\r\n")]
+        )
 
     def test_we_end(self) -> None:
         """There is no half of a connection: our end is the end of it, in good order."""

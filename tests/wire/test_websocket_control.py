@@ -27,13 +27,13 @@ class PingTests(WsCase):
         self.assert_told(pong() + pong(b"x" * 125) + text("hi"), Text("hi"))
 
     def test_too_long(self) -> None:
-        """Section 5.5: "All control frames MUST have a payload length of 125 bytes or less". """
+        """Section 5.5: "All control frames MUST have a payload length of 125 bytes or less"."""
         for opcode in (Opcode.PING, Opcode.PONG, Opcode.CLOSE):
             for size in (126, 200, 65_536):
                 self.assert_violation(server_frame(opcode, b"\x03\xe8" + b"x" * (size - 2)), cut=size < 300)
 
     def test_fragmented(self) -> None:
-        """ "and MUST NOT be fragmented". """
+        """ "and MUST NOT be fragmented"."""
         for opcode in (Opcode.PING, Opcode.PONG, Opcode.CLOSE):
             self.assert_violation(server_frame(opcode, b"", fin=False))
             self.assert_violation(server_frame(opcode, b"\x03\xe8", fin=False))

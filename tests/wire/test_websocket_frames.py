@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from twisted_gun.events import Binary, Close, Ping, Pong, Text, Ws
+from twisted_gun.events import Binary, Close, Frame, Ping, Pong, Text, Ws
 from twisted_gun.wire.steps import StreamFailed, Write
 
 from .conversation import A
@@ -127,7 +127,7 @@ class WritingTests(WsCase):
     def test_every_kind(self) -> None:
         """All kinds of frames, several of them in one write."""
         talk = self.talk()
-        frames = [Text("text"), Binary(b"binary"), Ping(), Ping(b"p" * 125), Pong(b"pong"), Close(4999, "r" * 123)]
+        frames: list[Frame] = [Text("text"), Binary(b"binary"), Ping(), Ping(b"p" * 125), Pong(b"pong"), Close(4999, "r" * 123)]
         steps = talk.say(*frames)
         self.assertEqual([type(step) for step in steps], [Write])
         self.assertEqual(talk.sent, frames)

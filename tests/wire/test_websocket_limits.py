@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from twisted_gun.events import Binary, Close, Text
 
 from .conversation import A, outline
-from .ws_conversation import Opcode, WsCase, agreed, fragments, server_frame, text
+from .ws_conversation import Opcode, WsCase, WsConversation, agreed, close, fragments, server_frame, text
 
 TOO_LARGE = "LimitReached(max_message_size, 1000)"
 #: How much more than its limit a core may look at, before it refuses.
@@ -135,6 +135,104 @@ class FragmentsTests(WsCase):
         self.assertEqual(talk.frames, [Binary(b"")])
         talk.receive(server_frame(Opcode.TEXT, fin=False) + server_frame(Opcode.CONTINUATION, fin=False) * 10_000)
         self.assert_failed(talk, 1009, "LimitReached(max_fragments, 10000)")
+
+
+class TurnTests(WsCase):
+    """How much is told at a time: what is left is told in a later turn, and meanwhile nothing is read."""
+
+    def turns(self, talk: WsConversation) -> list[int]:
+        """How many frames were told in each turn, now and until there is nothing left."""
+        counts = [len(talk.frames)]
+        while talk.core.deadline() == talk.now:
+            self.assertTrue(talk.paused)
+            talk.at(talk.now)
+            counts.append(len(talk.frames) - sum(counts))
+        self.assertFalse(talk.paused)
+        return counts
+
+    def test_many_small(self) -> None:
+        """Very many small messages that came in one read."""
+        talk = self.talk()
+        talk.receive(text("") * 10_000 + text("the last"))
+        counts = self.turns(talk)
+        self.assertGreater(len(counts), 2)
+        self.assertLessEqual(max(counts), 4096)
+        self.assertEqual(talk.frames, [*[Text("")] * 10_000, Text("the last")])
+
+    def test_pings(self) -> None:
+        """Pings that are told count as well."""
+        talk = self.talk(silent=False)
+        talk.receive(server_frame(Opcode.PONG) * 10_000)
+        self.assertLessEqual(max(self.turns(talk)), 4096)
+        self.assertEqual(len(talk.frames), 10_000)
+
+    def test_large(self) -> None:
+        """Large messages, compressed to be small."""
+        talk = self.talk(deflate=agreed())
+        talk.receive(talk.compressed(bytes(1024 * 1024), Opcode.BINARY) * 20)
+        counts = self.turns(talk)
+        self.assertEqual(sum(counts), 20)
+        self.assertLessEqual(max(counts), 4)
+
+    def test_fragmented(self) -> None:
+        """Messages in two frames each."""
+        talk = self.talk()
+        talk.receive(fragments(Opcode.TEXT, b"a", b"b") * 9_000)
+        self.assertLessEqual(max(self.turns(talk)), 4096)
+        self.assertEqual(talk.frames, [Text("ab")] * 9_000)
+
+    def test_more_comes(self) -> None:
+        """What comes meanwhile, though nothing is read, is told behind it."""
+        talk = self.talk()
+        talk.receive(text("") * 5_000, text("more"), text("and more"))
+        self.turns(talk)
+        self.assertEqual(talk.frames[5_000:], [Text("more"), Text("and more")])
+
+    def test_held_meanwhile(self) -> None:
+        """Whoever says in between that it is enough is told no more."""
+        for how in ("hold", "flow"):
+            talk = self.talk(flow=None if how == "hold" else 6_000)
+            talk.receive(text("") * 10_000)
+            before = len(talk.frames)
+            if how == "hold":
+                talk.hold(A)
+                talk.at(talk.now)
+                self.assertEqual(len(talk.frames), before)
+                talk.hold(A, False)
+            else:
+                talk.at(talk.now)
+                talk.at(talk.now)
+                self.assertEqual(len(talk.frames), 6_000)
+                talk.update_flow(A, 4_000)
+            while talk.core.deadline() == talk.now:
+                talk.at(talk.now)
+            self.assertEqual(len(talk.frames), 10_000)
+
+    def test_lost_meanwhile(self) -> None:
+        """Where the connection ends all of it is told: there is no later."""
+        for end, last in ((close(1000), ("ws", A, Close(1000))), (b"", ("failed", A, "StreamClosed"))):
+            talk = self.talk()
+            talk.receive(text("") * 20_000 + end)
+            talk.lose()
+            self.assertEqual(talk.frames[:20_000], [Text("")] * 20_000)
+            self.assertEqual(talk.outline[20_000:], [last])
+
+    def test_a_fault_among_them(self) -> None:
+        """A fault is met in its turn."""
+        talk = self.talk()
+        talk.receive(text("") * 5_000 + server_frame(3) + text("never told"))
+        while talk.core.deadline() == talk.now:
+            talk.at(talk.now)
+        self.assertEqual(len(talk.frames), 5_000)
+        self.assert_failed(talk, 1002)
+
+    def test_no_sign_of_death(self) -> None:
+        """Nor does the time of keepalive run meanwhile."""
+        talk = self.talk(keepalive=10.0, ping_timeout=3.0)
+        talk.at(10.0)
+        talk.receive(text("") * 10_000)
+        talk.at(13.0)
+        self.assertFalse(talk.over)
 
 
 class MemoryTests(WsCase):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from twisted_gun.events import Binary, Ping, Pong, Text
+from twisted_gun.events import Binary, Frame, Ping, Pong, Text
 
 from .conversation import PROTOCOL_VIOLATION, A, halves
 from .ws_conversation import Opcode, WsCase, fragments, ping, pong, server_frame, text
@@ -49,7 +49,7 @@ class FragmentTests(WsCase):
         """Control frames in the midst of a message are met as they come, and tell nothing of it."""
         data = fragments(Opcode.TEXT, b"one ", b"two ", b"three", between=ping(b"!") + pong(b"?"))
         self.assert_told(data, Text("one two three"), sent=[Pong(b"!")] * 2)
-        told = [Ping(b"!"), Pong(b"?")] * 2
+        told: list[Frame] = [Ping(b"!"), Pong(b"?")] * 2
         self.assert_told(data, *told, Text("one two three"), sent=[Pong(b"!")] * 2, silent=False)
 
     def test_not_told_before_its_end(self) -> None:
@@ -69,7 +69,7 @@ class FragmentTests(WsCase):
                 self.assert_violation(fragments(Opcode.TEXT, b"a", b"b") + server_frame(Opcode.CONTINUATION, payload, fin=fin))
 
     def test_message_in_a_message(self) -> None:
-        """RFC 6455 section 5.4: "The fragments of one message MUST NOT be interleaved between the fragments of another message". """
+        """RFC 6455 section 5.4: "The fragments of one message MUST NOT be interleaved between the fragments of another message"."""
         for opcode in (Opcode.TEXT, Opcode.BINARY):
             for payload in (b"", b"x", b"x" * 200):
                 for fin in (True, False):

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
 from twisted.trial.unittest import SynchronousTestCase
 
-from twisted_gun.events import Binary, Close, Ping, Pong, Text
+from twisted_gun.events import Binary, Close, Frame, Ping, Pong, Text
 from twisted_gun.wire.reference.websocket import Websocket as Reference
 from twisted_gun.wire.steps import Steps, StreamFailed
 from twisted_gun.wire.websocket import Websocket
@@ -37,7 +37,9 @@ CUTS = st.lists(st.integers(0, 400), max_size=3)
 #: Where a message is cut into frames.
 PLACES = st.lists(st.integers(0, 1000), max_size=4)
 BITS = st.integers(8, 15)
-AGREED = st.fixed_dictionaries({}, optional={"client_bits": BITS, "server_bits": BITS, "client_takeover": st.booleans(), "server_takeover": st.booleans()})
+AGREED = st.fixed_dictionaries(
+    {}, optional={"client_bits": BITS, "server_bits": BITS, "client_takeover": st.booleans(), "server_takeover": st.booleans()}
+)
 OPTIONS = st.fixed_dictionaries(
     {
         "flow": st.sampled_from([None, None, 1, 3]),
@@ -95,8 +97,8 @@ class Oracle(RuleBasedStateMachine):
     @precondition(lambda self: not self.over and self.talks[0].core.open)
     @rule(texts=st.lists(TEXTS, max_size=3), size=SIZES, what=st.sampled_from(["data", "ping", "pong", "data"]))
     def say(self, texts: list[str], size: int, what: str) -> None:
-        other = {"data": Binary(bytes(size)), "ping": Ping(bytes(size % 126)), "pong": Pong(bytes(size % 126))}[what]
-        self.both(lambda talk: talk.say(*map(Text, texts), other))
+        others: dict[str, Frame] = {"data": Binary(bytes(size)), "ping": Ping(bytes(size % 126)), "pong": Pong(bytes(size % 126))}
+        self.both(lambda talk: talk.say(*map(Text, texts), others[what]))
 
     @precondition(lambda self: not self.over)
     @rule(what=st.sampled_from(["hold", "release", "release", "flow", "flow", "flow", "hold sending", "release sending"]))
@@ -149,7 +151,8 @@ class Oracle(RuleBasedStateMachine):
             rsv = RSV1 if compress and not at else 0
             self.parts.append(server_frame(opcode, payload[start:end], fin=end is ends[-1] and at == len(ends) - 1, rsv=rsv))
             start = end
-        now, self.parts = self.parts[: len(ends) - held], self.parts[max(len(ends) - held, 0) :]
+        count = max(len(ends) - held, 0)
+        now, self.parts = self.parts[:count], self.parts[count:]
         self.deliver(b"".join(now), cuts)
 
     @rule(size=SIZES, cuts=CUTS)

@@ -1,5 +1,5 @@
 """
-Any bytes on a websocket, in any pieces: a core never raises, tells the same and sends the same wherever they are cut, and ends in good order.
+Any bytes on a websocket, in any pieces: a core never raises, tells and sends the same wherever they are cut, and ends in good order.
 
 Frames as servers send them, frames as they must not, and bytes without sense. The order that must hold at every step is watched over by
 `WsConversation`.

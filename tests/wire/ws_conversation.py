@@ -18,8 +18,8 @@ from twisted_gun.options import WsOptions
 from twisted_gun.testing.websocket_frames import RSV1, ClientFrame, Deflate, Messages, Opcode, content, server_frame
 from twisted_gun.wire.deflate import Agreed
 from twisted_gun.wire.handshake import Agreement
-from twisted_gun.wire.steps import Step, Steps, Write
 from twisted_gun.wire.steps import Close as CloseStep
+from twisted_gun.wire.steps import Step, Steps, Write
 from twisted_gun.wire.websocket import Websocket
 
 from .conversation import PROTOCOL_VIOLATION, A, Conversation, outline
@@ -114,7 +114,7 @@ class WsConversation(Conversation):
     def say(self, *frames: Frame | str | bytes) -> Steps:
         """Send these."""
         data = self.core.send([(int(opcode), payload) for opcode, payload in map(content, frames)], self.now)
-        return self._did([Write(data)] if data else [])
+        return self._did([Write(b"".join(data))] if data else [])
 
     def ping(self, key: object) -> Steps:
         """Ask the peer for a sign of life."""
@@ -219,11 +219,11 @@ class WsCase(SynchronousTestCase):
         assert isinstance(step, CloseStep)
         self.assertFalse(step.abort, "aborted, the Close frame might never be read")
 
-    def assert_violation(self, data: bytes, code: int = 1002, reason: str = PROTOCOL_VIOLATION, *, cut: bool = True, **options: Any) -> None:
+    def assert_violation(
+        self, data: bytes, code: int = 1002, reason: str = PROTOCOL_VIOLATION, *, cut: bool = True, **options: Any
+    ) -> None:
         """`data` fails the websocket, whole and a byte at a time."""
         for pieces in ([data], [data[at : at + 1] for at in range(len(data))])[: 1 + cut]:
             talk = self.talk(**options)
             talk.receive(*pieces)
             self.assert_failed(talk, code, reason, data[:40])
-
-

@@ -8,7 +8,7 @@ difference to it.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, final
 from typing import Protocol as Interface
@@ -45,6 +45,8 @@ __all__ = ["Above", "Hop", "HopOptions"]
 
 AnyCore = TypeVar("AnyCore", bound=Core)
 
+#: Pieces of fewer bytes that go out in one turn are one write.
+_JOINED = 64 * 1024
 #: What may be written in the midst of a turn, in bytes, before those who send are paused; as much as Twisted's transports take.
 _MOST_QUEUED = 64 * 1024
 
@@ -322,9 +324,9 @@ class Hop(Protocol, Generic[AnyCore]):
     def _flush(self) -> None:
         out, self._out = self._out, []
         if out and not self.lost:
-            data = out[0] if len(out) == 1 else b"".join(out)
-            self._written += len(data)
-            self._write(data)
+            for data in out if len(out) == 1 else _gathered(out):
+                self._written += len(data)
+                self._write(data)
         self._queued = 0
         if self._holding:
             self._holding = False
@@ -435,6 +437,21 @@ class Hop(Protocol, Generic[AnyCore]):
         if self.running:
             self._queue.extend(self.core.connection_lost(reason, clean=False))
         self.perform([Close(reason)])
+
+
+def _gathered(out: list[bytes]) -> Iterator[bytes]:
+    """What goes out in a turn, joined; but of large pieces a copy would cost more than a write of their own."""
+    small: list[bytes] = []
+    for data in out:
+        if len(data) < _JOINED:
+            small.append(data)
+            continue
+        if small:
+            yield b"".join(small)
+            small = []
+        yield data
+    if small:
+        yield b"".join(small)
 
 
 @dataclass(frozen=True, slots=True)

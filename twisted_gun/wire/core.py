@@ -142,9 +142,9 @@ class WsCore(Core, Protocol):
     def closed(self) -> bool:
         """Whether the closing handshake is complete."""
 
-    def send(self, frames: Sequence[tuple[int, bytes]], now: float) -> bytes:
+    def send(self, frames: Sequence[tuple[int, bytes]], now: float) -> list[bytes]:
         """
-        What to write, at once, to send frames, each an opcode and a payload; raises `BadState` once a Close frame was sent or received.
+        What to write to send frames, each an opcode and a payload; raises `BadState` once a Close frame was sent or received.
 
         No steps, since there is nothing else to do, and every message sent takes this way.
         """

@@ -145,7 +145,7 @@ class WsSession:
 
     # What the owner of the stream asks.
 
-    def send(self, frames: Sequence[Outgoing], now: float) -> bytes:
+    def send(self, frames: Sequence[Outgoing], now: float) -> list[bytes]:
         if not self.open:
             raise BadState("the websocket is closing or closed: it takes no more frames")
         for opcode, payload in frames:
@@ -154,10 +154,8 @@ class WsSession:
                 self._send_close(None, payload)
                 break
             self._write(opcode, payload)
-        out = self._out
-        data = out[0] if len(out) == 1 else b"".join(out)
-        out.clear()
-        return data
+        out, self._out = self._out, []
+        return out
 
     def update_flow(self, stream: object, increment: int, now: float) -> Steps:
         if self._flow is not None:
