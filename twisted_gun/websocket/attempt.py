@@ -92,7 +92,7 @@ class Attempt:
         except UpgradeRefused as refusal:
             if refusal.response is None:
                 raise
-            return await self._refused(stream, refusal.response)  # type: ignore[arg-type]
+            return await self._refused(stream, refusal.response)
         url = self.asked.target.url
         return Response(status=_UPGRADED[protocol], headers=upgrade.headers, stream=stream, url=url, upgraded=True)
 
