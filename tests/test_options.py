@@ -8,7 +8,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from twisted_gun.errors import GunError, OptionError
-from twisted_gun.options import Http2Options, HttpOptions, Options, TcpOptions, TlsOptions, make_options
+from twisted_gun.options import DeflateOptions, Http2Options, HttpOptions, Options, TcpOptions, TlsOptions, WsOptions, make_options
 
 SECONDS_BAD: list[Any] = [-1, -0.5, "5", b"5", True, float("nan"), [], object()]
 COUNTS_BAD: list[Any] = [0, -1, 1.0, "1", True, None, float("inf")]
@@ -115,6 +115,17 @@ GUN_2: dict[str, Any] = {
     "stream_window_margin_size": 65_535,
     "stream_window_update_threshold": 163_840,
 }
+GUN_2_WS: dict[str, Any] = {
+    "closing_timeout": 15.0,
+    "compress": False,
+    "default_protocol": None,
+    "flow": None,
+    "keepalive": None,
+    "protocols": (),
+    "reply_to": None,
+    "silence_pings": True,
+    "user_opts": None,
+}
 TCP: dict[str, tuple[list[Any], list[Any]]] = {
     "bind_address": ([("127.0.0.1", 0), ("::1", 80), None], ["127.0.0.1", ("127.0.0.1",), (1, 2), ("a", "1"), ("a", True), ("a", 1, 2)]),
     "keepalive": ([True, False], BOOLS_BAD),
@@ -134,12 +145,41 @@ TLS: dict[str, tuple[list[Any], list[Any]]] = {
     "trust_root": ([None, "ca.pem", object()], []),
     "verify": ([True, False], BOOLS_BAD),
 }
+DEFLATE: dict[str, tuple[list[Any], list[Any]]] = {
+    **dict.fromkeys(("client_max_window_bits", "server_max_window_bits"), ([8, 9, 15], [*COUNTS_BAD, 7, 16, 8.0, "15"])),
+    **dict.fromkeys(("client_no_context_takeover", "server_no_context_takeover"), ([True, False], BOOLS_BAD)),
+    "level": ([0, 1, 9], [*FROM_ZERO_BAD, 10]),
+    "memory_level": ([1, 9], [*COUNTS_BAD, 10]),
+    "threshold": ([0, 1, 10**9], FROM_ZERO_BAD),
+}
+WS: dict[str, tuple[list[Any], list[Any]]] = {
+    **dict.fromkeys(("closing_timeout", "keepalive", "ping_timeout"), ([0.001, 1, 30.0, None], [*SECONDS_BAD, 0])),
+    **dict.fromkeys(("max_fragments", "max_message_size"), ([1, 10**9], COUNTS_BAD)),
+    **dict.fromkeys(("require_protocol", "silence_pings"), ([True, False], BOOLS_BAD)),
+    "compress": (
+        [True, False, {}, {"level": 9}, DeflateOptions()],
+        [0, 1, None, "yes", ["level"], {"level": 10}, {"levels": 1}, HttpOptions()],
+    ),
+    "core": (["own", "wsproto"], ["", "h2", b"own", None, True]),
+    "default_protocol": ([None, Endpoint, print], [1, "x", {}]),
+    "flow": ([1, 10**9, None], OPTIONAL_BAD),
+    "protocols": (
+        [[], (), ["a"], [b"a"], [("a", None)], [["a", print]], {"a": None, "b": Endpoint}, iter(["a", ("b", print)])],
+        [
+            *("a", b"a", 1, None, [1], [None], [""], [b""], ["a b"], ["a,b"], ["é"], ["a", "a"], ["a", b"a"], ["a", ("a", print)]),
+            *([("a",)], [("a", print, 1)], [("a", 1)], [(1, None)], [((), None)], {"a": 1}),
+        ],
+    ),
+    "reply_to": ([None, print], []),
+    "user_opts": ([None, 1, {}], []),
+}
 CONNECTION: dict[str, tuple[list[Any], list[Any]]] = {
     **dict.fromkeys(("connect_timeout", "domain_lookup_timeout", "tls_handshake_timeout"), ([0, 0.5, 10, None], SECONDS_BAD)),
     "endpoint": ([None, Endpoint()], [object(), "tcp:host=example.org:port=80"]),
     "http_opts": ([{}, {"flow": 1}, HttpOptions()], [None, 1, "x", [("flow", 1)], TcpOptions()]),
     "http2_opts": ([{}, {"flow": 1}, Http2Options()], [None, 1, "x", HttpOptions()]),
     "max_waiting": ([1, 1000], COUNTS_BAD),
+    "on_up": ([None, print], [1, "x", {}]),
     "protocols": (
         [None, ["http"], ("http2", "http"), [("http", {"flow": 1})], [("http", HttpOptions()), ("http2", {"flow": 1})], ["http2"]],
         ["http", b"http", 1, [], ["http", "http"], ["spdy"], [("http",)], [("http", {}, 1)]],
@@ -152,6 +192,7 @@ CONNECTION: dict[str, tuple[list[Any], list[Any]]] = {
     "tls_opts": ([{}, {"verify": False}, TlsOptions()], [None, 1, HttpOptions()]),
     "trace": ([True, False], BOOLS_BAD),
     "transport": ([None, "tcp", "tls", "ssl"], ["udp", "quic", b"tcp", "", 1]),
+    "ws_opts": ([{}, {"compress": True}, WsOptions()], [None, 1, "x", HttpOptions(), {"flow": 0}]),
 }
 
 
@@ -183,6 +224,21 @@ class EveryOptionTests(SynchronousTestCase):
         self.assertEqual({name: getattr(options, name) for name in GUN_2}, GUN_2)
         self.assertEqual((options.enable_push, options.core, options.max_waiting), (False, "own", None))
 
+    def test_ws(self) -> None:
+        """Those of websockets."""
+        self.check(WsOptions, "ws_opts.", WS)
+
+    def test_deflate(self) -> None:
+        """Those of their compression."""
+        self.check(DeflateOptions, "ws_opts.compress.", DEFLATE)
+
+    def test_ws_defaults(self) -> None:
+        """They are Gun's where Gun has the option; what is received is bounded, and a peer that is gone is seen."""
+        options = WsOptions()
+        self.assertEqual({name: getattr(options, name) for name in GUN_2_WS}, GUN_2_WS)
+        self.assertEqual((options.max_message_size, options.max_fragments, options.ping_timeout), (2**24, 10_000, 20.0))
+        self.assertEqual((options.core, options.require_protocol, options.deflate), ("own", False, None))
+
     def test_tcp(self) -> None:
         """Those of the socket."""
         self.check(TcpOptions, "tcp_opts.", TCP)
@@ -209,7 +265,7 @@ class EveryOptionTests(SynchronousTestCase):
 
     def test_frozen(self) -> None:
         """Options are values: they cannot be set, and are equal where all of them are."""
-        for kind in (HttpOptions, Http2Options, TcpOptions, TlsOptions, Options):
+        for kind in (HttpOptions, Http2Options, TcpOptions, TlsOptions, WsOptions, DeflateOptions, Options):
             self.assertRaises(FrozenInstanceError, setattr, kind(), fields(kind)[0].name, None)
             self.assertEqual(kind(), kind())
             self.assertRaises(TypeError, kind, 1.0)
@@ -233,6 +289,10 @@ class NestedTests(SynchronousTestCase):
             ({"http2_opts": {"priority": 1}}, "http2_opts.priority"),
             ({"protocols": [("http2", {"core": "c"})]}, "http2_opts.core"),
             ({"tcp_opts": {"send_timeout": 0}}, "tcp_opts.send_timeout"),
+            ({"ws_opts": {"flow": 0}}, "ws_opts.flow"),
+            ({"ws_opts": {"masks": 1}}, "ws_opts.masks"),
+            ({"ws_opts": {"compress": {"level": 10}}}, "ws_opts.compress.level"),
+            ({"ws_opts": {"compress": {"levels": 1}}}, "ws_opts.compress.levels"),
             ({"tls_opts": {"verify": None}}, "tls_opts.verify"),
             ({"tls_opts": {"cacerts": 1}}, "tls_opts.cacerts"),
             ({"protocols": [("http", {"flow": 0})]}, "http_opts.flow"),
@@ -246,6 +306,24 @@ class NestedTests(SynchronousTestCase):
         self.assertEqual(options.protocols, (("http2", None), ("http", HttpOptions(flow=2))))
         self.assertEqual(options.alpn, (b"h2", b"http/1.1"))
         self.assertEqual(Options().alpn, ())
+
+    def test_compress(self) -> None:
+        """What is offered of permessage-deflate: nothing, the defaults, or what is said."""
+        for compress, deflate in (
+            (False, None),
+            (True, DeflateOptions()),
+            ({}, DeflateOptions()),
+            ({"level": 9, "threshold": 64}, DeflateOptions(level=9, threshold=64)),
+            (DeflateOptions(memory_level=1), DeflateOptions(memory_level=1)),
+        ):
+            self.assertEqual(WsOptions(compress=compress).deflate, deflate)
+
+    def test_subprotocols(self) -> None:
+        """Subprotocols become pairs of a name, as bytes, and what is to handle them, if anything is."""
+        given: list[Any] = ["a", b"b", ("c", None), ["d", print], (b"e", Endpoint)]
+        made = ((b"a", None), (b"b", None), (b"c", None), (b"d", print), (b"e", Endpoint))
+        self.assertEqual(WsOptions(protocols=given).protocols, made)  # type: ignore[arg-type]
+        self.assertEqual(WsOptions(protocols={"a": print}).protocols, ((b"a", print),))  # type: ignore[arg-type]
 
     def test_pins(self) -> None:
         """A digest in any spelling is its 32 bytes."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyClass, verifyObject
 
 import twisted_gun as gun
 from tests.stage import CHUNKED, OK, SWITCH, UPGRADE, LifeCase, answer, answering, ends, feed, up
-from twisted_gun.receivers import as_receiver
+from twisted_gun.receivers import as_receiver, run_hook
 from twisted_gun.testing import MemoryGun, RecordingReceiver
 
 INFORM = b"HTTP/1.1 103 Early Hints\r\n\r\n"
@@ -23,6 +23,8 @@ class InterfaceTests(SynchronousTestCase):
         """Receiver provides IReceiver in full, and does nothing."""
         verifyObject(gun.IReceiver, gun.Receiver())
         verifyClass(gun.IReceiver, gun.Receiver)
+        for name in gun.IReceiver.names():
+            self.assertIsNone(getattr(gun.Receiver(), name)(None))
 
     def test_adapted_callable(self) -> None:
         """A callable that was adapted has every method of IReceiver, and each calls it with the event."""
@@ -34,7 +36,9 @@ class InterfaceTests(SynchronousTestCase):
 
     def test_each_event_has_its_method(self) -> None:
         """Every event names a method of IReceiver, and every method has its event."""
-        events = (gun.Up, gun.Down, gun.Notify, gun.Error, gun.Inform, gun.Response, gun.Data, gun.Trailers, gun.Push, gun.Upgrade)
+        of_connections = (gun.Up, gun.Down, gun.Notify)
+        of_responses = (gun.Inform, gun.Response, gun.Data, gun.Trailers, gun.Push, gun.Error)
+        events = (*of_connections, *of_responses, gun.Upgrade, gun.Ws)
         self.assertEqual({event.told_as for event in events}, set(gun.IReceiver.names()))
 
     def test_what_is_none(self) -> None:
@@ -233,6 +237,59 @@ class _Raising(RecordingReceiver):
 
     def __init__(self, name: str) -> None:
         super().__init__(lambda event: 1 / 0 if event.told_as == name else None)
+
+
+class HookTests(SynchronousTestCase):
+    """What is run for its own sake, such as `on_up`."""
+
+    def test_called(self) -> None:
+        """A hook is called with what it is to be told; what it returns does not matter."""
+        told: list[object] = []
+        for result in (None, 5, succeed("done")):
+
+            def hook(value: object, result: object = result) -> object:
+                told.append(value)
+                return result
+
+            run_hook(hook, "told")
+        self.assertEqual(told, ["told"] * 3)
+
+    def test_coroutine(self) -> None:
+        """A coroutine function is run to its end."""
+        waited: Deferred[str] = Deferred()
+        results: list[object] = []
+
+        async def hook(told: object) -> None:
+            results.append((told, await waited))
+
+        run_hook(hook, "told")
+        self.assertEqual(results, [])
+        waited.callback("later")
+        self.assertEqual(results, [("told", "later")])
+
+    def test_raises(self) -> None:
+        """What a hook raises is logged, at once and later, and goes nowhere else."""
+
+        def at_once(told: object) -> None:
+            raise ZeroDivisionError
+
+        async def in_a_coroutine(told: object) -> None:
+            raise ZeroDivisionError
+
+        for hook in (at_once, in_a_coroutine, lambda told: fail(ZeroDivisionError())):
+            run_hook(hook, "told")
+            self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_ended(self) -> None:
+        """That the connection, or a stream, has ended is for its owner to be told: of a hook that it ends nobody hears."""
+        for hook in (lambda told: fail(gun.StreamClosed("gone")), raises_closed):
+            run_hook(hook, "told")
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+
+def raises_closed(told: object) -> None:
+    """A hook that does not get to its end."""
+    raise gun.StreamClosed("gone")
 
 
 class TurnTests(SynchronousTestCase):

@@ -65,6 +65,8 @@ class UpgradeTests(SynchronousTestCase):
         self.assertIs(given.reply_to, nearest)
         given = make_upgrade("/", (), {"reply_to": near}, {"reply_to": None}, options, RequestOptions(far, None), b"a")
         self.assertIsNone(given.reply_to)
+        given = make_upgrade("/", (), None, {"reply_to": nearest}, options, RequestOptions(far, None), b"a")
+        self.assertIs(given.reply_to, nearest)
         self.assertIsNone(self.make(ws_opts={"reply_to": None}, usual=options, reply_to=far).reply_to)
 
     def test_refused(self) -> None:

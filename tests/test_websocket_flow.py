@@ -439,6 +439,27 @@ class WindowTests(WebsocketCase):
         self.assertEqual(world.peer.end.frames, [gun.Binary(bytes(100_000))])
         self.end(world)
 
+    def test_granted_while_full(self) -> None:
+        """Granted while the transport is full, its producer is paused at once, and resumed when there is room."""
+        world = self.up(end={"accept": False})
+        stream = world.connection.ws_upgrade("/")
+        world.pump()
+        server = world.endpoint.links[-1].server
+        server.pauseProducing()
+        world.connection.post("/upload", (), b"x" * 300_000)
+        world.pump()
+        self.assertGreater(world.endpoint.links[-1].client.buffered, 65_536)
+        world.peer.end.accept()
+        world.pump()
+        self.successResultOf(stream.await_upgrade())
+        producer = Push()
+        stream.registerProducer(producer, True)
+        self.assertEqual(producer.asked, ["pause"])
+        server.resumeProducing()
+        world.pump()
+        self.assertEqual(producer.asked, ["pause", "resume"])
+        self.end(world)
+
     def test_shut_for_ever(self) -> None:
         """A window that stays shut for http2_opts.send_timeout ends the websocket by TimedOut."""
         world, stream, told = self.told(end={"open_windows": False})

@@ -431,6 +431,34 @@ class CancelTests(WebsocketCase):
             self.assertEqual([event for event in told.events if getattr(event, "stream", None) is stream], [])
             self.end(world)
 
+    def test_from_within(self) -> None:
+        """Cancelled from within `gun_ws` it takes no more at once: no frames, by the stream or the connection, and no ping."""
+        refused: list[str] = []
+
+        def react(event: Any) -> None:
+            if isinstance(event, gun.Ws):
+                stream, connection = event.stream, event.stream.connection
+                stream.cancel()
+                calls: dict[str, Any] = {"stream": lambda: stream.ws_send("late"), "connection": lambda: connection.ws_send("late")}
+                if not self.http2:
+                    calls["ping"] = connection.ping
+                for name, call in calls.items():
+                    try:
+                        call()
+                    except gun.BadState:
+                        refused.append(name)
+                stream.write(b"late")
+
+        world, _, _ = self.told(told=RecordingReceiver(react))
+        end = world.peer.end
+        end.send("now")
+        end.send("late")
+        world.pump()
+        self.assertEqual(refused, ["stream", "connection"] if self.http2 else ["stream", "connection", "ping"])
+        self.assertEqual(end.raw_frames, [])
+        self.assertIsNotNone(end.lost)
+        self.end(world)
+
     def test_waiting(self) -> None:
         """Cancelled before it was sent, nothing is; cancelled while it waits for the answer, nothing comes of that."""
         told = RecordingReceiver()

@@ -101,8 +101,8 @@ class UpgradeRefused(GunError):
     """
     The server answered an upgrade with an ordinary `response`.
 
-    `response` is None where it need not be asked, or not for that: over HTTP/2 it takes no websockets, or it chose none of the
-    subprotocols though ``ws_opts.require_protocol`` is set.
+    `response` is None where there is none to show: over HTTP/2 the server said beforehand that it takes no websockets; or it granted
+    one, but chose none of the subprotocols, though ``ws_opts.require_protocol`` is set.
     """
 
     def __init__(self, message: str, response: Any) -> None:

@@ -424,8 +424,8 @@ class Options:
     best first: one over TCP; over TLS the list is offered by ALPN; None is "http" over TCP, and over TLS "http2" and "http". `retry` is
     how many more attempts follow a failed one or a lost connection: the first at once, the others every `retry_timeout`.
     `retry_fun(retries, options)` decides instead, before the first retry too, giving ``{"retries": left, "timeout": seconds}``; it is
-    not asked where none are left. `on_up` is called with the connection each time that it is up, before what waits for that is sent: the
-    place to upgrade to a websocket again; a coroutine function is run.
+    not asked where none are left. `on_up` is called with the connection each time that it is up, after `gun_up`: the place to upgrade to a
+    websocket again; a coroutine function is run. What it asks for is sent after what has waited.
     `max_waiting` is how many requests may wait for the connection to be up. `transport` is "tcp" or "tls" ("ssl" is the same); None
     is "tls" on port 443 and "tcp" elsewhere. `endpoint` is any `IStreamClientEndpoint` to dial instead of host and port.
     `supervise` is accepted for Gun's sake: there is no supervisor here. `trace` logs what happens to the connection.

@@ -190,7 +190,7 @@ class Stream(Mailbox):
         self._layer.send(frames)
 
     def update_flow(self, increment: int) -> None:
-        """Allow `increment` more data events; without effect where no `flow` was given."""
+        """Allow `increment` more data events, or frames of a websocket; without effect where no `flow` was given."""
         if type(increment) is not int or increment < 1:
             raise InvalidRequest(f"update_flow: expected a whole number >= 1, not {increment!r}")
         if not self.ended:
@@ -202,7 +202,7 @@ class Stream(Mailbox):
 
         HTTP/2 resets the stream: RST_STREAM with CANCEL. HTTP/1.1 cannot cancel a request: the rest of its response is read for nothing,
         while new requests wait. Where that is more than ``http_opts.max_cancelled_size``, or the request was not complete, the
-        connection is closed and dialled anew.
+        connection is closed and dialled anew. A websocket ends at once, without closing handshake, and over HTTP/1.1 its connection with it.
         """
         if not self.ended:
             self.connection._cancel(self)

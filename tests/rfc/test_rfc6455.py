@@ -57,7 +57,7 @@ class Section4Tests(WsCase):
         self.assertEqual(len(set(keys)), 100)
 
     def test_4_1_once(self) -> None:
-        """Section 11.3 has for each of these fields that it "MUST NOT appear more than once", but for extensions; we have those once too."""
+        """Section 11.3 has for each of these fields that it "MUST NOT appear more than once", but for extensions; so have we for those."""
         names = [name for name, _ in request(protocols=["a", "b"], compress=True)[1]]
         self.assertEqual(len(names), len(set(names)))
 

@@ -96,7 +96,7 @@ class Section5Tests(Rfc8441Case):
         self.assertLessEqual(set(FIELDS), set(fields.items()))
 
     def test_5_answer(self) -> None:
-        """Implementations "do not do the processing of the Sec-WebSocket-Key and Sec-WebSocket-Accept header fields": the answer has none."""
+        """Implementations "do not do the processing of the Sec-WebSocket-Key and Sec-WebSocket-Accept header fields": there is none."""
         agreement = check_answer((), ((b"sec-websocket-protocol", b"chat"),), WsOptions(protocols=("chat",)), False)
         self.assertEqual(agreement.protocol, b"chat")
 

@@ -73,6 +73,7 @@ OPTIONS = st.fixed_dictionaries(
     }
 )
 PEER_SETTINGS = {
+    "enable_connect_protocol": st.just(1),
     "header_table_size": st.sampled_from([0, 60, 4096, 2**32 - 1]),
     "initial_window_size": st.sampled_from([0, 100, 65_535, 300_000]),
     "max_concurrent_streams": st.sampled_from([1, 3, 100]),
@@ -141,6 +142,14 @@ class Oracle(RuleBasedStateMachine):
         key = Key(f"stream {len(self.streams)}")
         self.streams.append((key, key))
         self.both(lambda talk, at: talk.ask(key, method, headers=headers, body=body, flow=flow))
+
+    @precondition(lambda self: not self.over and self.talks[0].core.accepting)
+    @rule(headers=FIELDS)
+    def upgrade(self, headers: Any) -> None:
+        """Ask that a stream carry another protocol: sent, refused, or waiting, as the server's settings have it."""
+        key = Key(f"stream {len(self.streams)}")
+        self.streams.append((key, key))
+        self.both(lambda talk, at: talk.ask_upgrade(key, headers=headers))
 
     @precondition(lambda self: not self.over and self.streams)
     @rule(data=st.data(), size=SIZES, fin=st.booleans())

@@ -89,7 +89,7 @@ odd = st.one_of(
 )
 traffic = st.lists(st.one_of(legal, legal, legal, odd), max_size=15)
 changes = st.lists(st.tuples(st.integers(0, 2000), st.sampled_from((b"", b"\0", b"\1", b"\xff")), st.integers(0, 2)), max_size=3)
-asks = st.lists(st.sampled_from(("get", "head", "post", "upload", "withheld", "held", "cancel")), min_size=1, max_size=3)
+asks = st.lists(st.sampled_from(("get", "head", "post", "upload", "withheld", "held", "cancel", "tunnel", "held tunnel")), min_size=1, max_size=3)
 cuts = st.lists(st.integers(0, 600), max_size=6)
 
 OPTIONS: dict[str, dict[str, Any]] = {"usual": {}, "pushes": {"enable_push": True}, "small": SMALL | {"enable_push": True}}
@@ -105,12 +105,15 @@ class SplitTests(Http2Case):
 
     def after(self, asked: list[str], parts: list[bytes], options: dict[str, Any], begun: bool) -> tuple[Outline, list[Frame], Outline]:
         """What is told and sent where these requests are answered with these bytes; and what is then told at the loss of it all."""
-        talk = self.talk(begun=begun, **options)
+        talk = self.talk(begun=begun, settings={"enable_connect_protocol": 1}, **options)
         for stream, kind in zip((A, B, C), asked, strict=False):
             flow = 1 if kind == "withheld" else None
             body = {"post": b"content", "upload": None}.get(kind, b"")
-            talk.ask(stream, b"HEAD" if kind == "head" else b"GET", body=body, flow=flow)
-            if kind == "held":
+            if kind.endswith("tunnel"):
+                talk.ask_upgrade(stream)
+            else:
+                talk.ask(stream, b"HEAD" if kind == "head" else b"GET", body=body, flow=flow)
+            if kind.startswith("held"):
                 talk.hold(stream)
             if kind == "cancel":
                 talk.cancel(stream)
@@ -125,8 +128,12 @@ class SplitTests(Http2Case):
         """The core is as good as before: it does what it is asked, up to its end."""
         if "upload" in asked:
             talk.send((A, B, C)[asked.index("upload")], b"more", True)
-        if "held" in asked:
-            talk.hold((A, B, C)[asked.index("held")], False)
+        for stream, kind in zip((A, B, C), asked, strict=False):
+            if kind.startswith("held"):
+                talk.hold(stream, False)
+            if kind.endswith("tunnel"):
+                talk.send(stream, b"bytes")
+                talk.send(stream, b"", True)
         if talk.core.accepting:
             talk.ask(Key("D"))
         talk.at(talk.now + 1.0)

@@ -58,14 +58,16 @@ def mutated(draw: st.DrawFn) -> bytes:
 
 
 anything = st.one_of(garbage, valid, mutated())
-requests = st.lists(st.sampled_from(("get", "head", "upgrade", "close", "upload", "cancel", "drain")), max_size=3)
+requests = st.lists(st.sampled_from(("get", "head", "upgrade", "tunnel", "close", "upload", "cancel", "drain")), max_size=3)
 
 
 def answered(asked: list[str], pieces: list[bytes], clean: bool, options: dict[str, Any]) -> Outline:
     """What is told where these requests are answered with these bytes, up to the loss of the connection."""
     talk = Conversation(**options)
     for stream, kind in zip((A, B, C), asked, strict=False):
-        if talk.core.accepting:
+        if kind == "tunnel" and talk.core.accepting:
+            talk.ask_upgrade(stream, b"echo")
+        elif talk.core.accepting:
             headers = {"upgrade": UPGRADE, "close": ((b"connection", b"close"),)}.get(kind, ())
             talk.ask(stream, b"HEAD" if kind == "head" else b"GET", headers=headers, body=None if kind == "upload" else b"")
     for stream, kind in zip((A, B, C), asked, strict=False):

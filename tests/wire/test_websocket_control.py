@@ -129,14 +129,25 @@ class OwnPingTests(WsCase):
             self.assertEqual(talk.frames, again)
 
     def test_several(self) -> None:
-        """Each pong belongs to its ping, in any order."""
+        """Each pong belongs to its ping."""
         talk = self.talk()
         for key in ("1", "2", "3"):
             talk.ping(key)
         payloads = [frame.data for frame in talk.sent if isinstance(frame, Ping)]
         self.assertEqual(len(set(payloads)), 3)
-        talk.receive(pong(payloads[2]), pong(payloads[0]) + pong(payloads[1]))
-        self.assertEqual([entry[:2] for entry in talk.outline], [("ping answered", key) for key in ("3", "1", "2")])
+        for payload, key in zip(payloads, ("1", "2", "3"), strict=True):
+            self.assertEqual([entry[:2] for entry in outline(talk.receive(pong(payload)))], [("ping answered", key)])
+
+    def test_only_the_last(self) -> None:
+        """RFC 6455 section 5.5.3: a peer may answer only the last of several: then those before it are answered too."""
+        talk = self.talk()
+        for key, now in (("1", 0.0), ("2", 1.0), ("3", 2.0)):
+            talk.now = now
+            talk.ping(key)
+        payloads = [frame.data for frame in talk.sent if isinstance(frame, Ping)]
+        talk.now = 5.0
+        talk.receive(pong(payloads[1]), pong(payloads[0]), pong(payloads[2]))
+        self.assertEqual(talk.outline, [("ping answered", "1", 5.0), ("ping answered", "2", 4.0), ("ping answered", "3", 3.0)])
 
     def test_another_pong(self) -> None:
         """A pong with other data answers nothing."""

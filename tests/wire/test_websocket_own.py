@@ -48,6 +48,15 @@ class OwnTests(SynchronousTestCase):
             talk.receive(data)
             self.assertEqual((talk.outline[-1][:2], talk.sent), (("failed", A), [Close(code)]))
 
+    def test_two_faults(self) -> None:
+        """Text that is both no text and too long is what it is first, whether it is inflated at once or bit by bit."""
+        for at, reason in ((50, "ProtocolViolation"), (999, "ProtocolViolation"), (1001, "LimitReached(max_message_size, 1000)")):
+            for size in (1, 10, 100_000):
+                talk = WsConversation(deflate=agreed(), max_message_size=1000)
+                data = talk.compressed(b"x" * at + b"\xff" + b"y" * 100_000)
+                talk.receive(*(data[start : start + size] for start in range(0, len(data), size)))
+                self.assertEqual(talk.outline, [("failed", A, reason)], (at, size))
+
     def test_threshold(self) -> None:
         """Messages below `threshold` bytes are sent as they are."""
         for size, compressed in ((0, False), (9, False), (10, True), (1000, True)):

@@ -76,12 +76,13 @@ class Incoming:
 
     def add(self, data: bytes) -> None:
         """A part of it, not compressed (any more)."""
-        self._check_size(len(data))
         if self._decoder is not None:
+            # Up to the limit only, so that which of the two faults it is does not depend on how much came at a time.
             try:
-                self._decoder.decode(data)
+                self._decoder.decode(data[: self._options.max_message_size - self.size])
             except UnicodeDecodeError as error:
                 raise not_text(error) from error
+        self._check_size(len(data))
         self.size += len(data)
         parts = self._parts
         if len(data) >= _LARGE or not parts:

@@ -327,7 +327,7 @@ class Session(Pushes):
                 del self._uploads[stream]
                 self._uploads[stream] = now
             else:
-                text = f"the server took none of the request's content for send_timeout = {limit} seconds: it left the window closed"
+                text = f"the server took none of what was sent for send_timeout = {limit} seconds: it left the window closed"
                 self._reset(stream, ErrorCode.CANCEL, TimedOut("write", limit, text))
 
     def _timed_out(self, stage: str) -> None:

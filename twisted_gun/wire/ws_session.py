@@ -119,8 +119,10 @@ class WsSession:
     def connection_lost(self, reason: GunError, clean: bool) -> Steps:
         # What has arrived is told even to those who had enough for now: there is no later.
         self._flow, self._held = None, False
-        if self._reading:
+        more: float | None = 0.0
+        while self._reading and more is not None:
             self._read_on(b"")
+            more = self._deadlines.pop("more", None)
         self._end(_lost_by(reason, clean))
         self._over()
         return self._done()
@@ -231,8 +233,11 @@ class WsSession:
 
     def _pong_received(self, data: bytes) -> None:
         if data in self._pings:
-            ping, sent = self._pings.pop(data)
-            self._steps.append(PingAnswered(ping, self._now - sent))
+            # Those before it are answered too: a peer may answer only the last of several (RFC 6455 section 5.5.3).
+            asked = [*self._pings]
+            for payload in asked[: asked.index(data) + 1]:
+                ping, sent = self._pings.pop(payload)
+                self._steps.append(PingAnswered(ping, self._now - sent))
         elif not self._silent:
             self._tell(Pong(data))
 
