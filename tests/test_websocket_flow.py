@@ -441,7 +441,8 @@ class WindowTests(WebsocketCase):
 
     def test_granted_while_full(self) -> None:
         """Granted while the transport is full, its producer is paused at once, and resumed when there is room."""
-        world = self.up(end={"accept": False})
+        world = self.up(end={"accept": False, "settings": {"initial_window_size": 1_000_000}})
+        world.peer.window_update(0, 1_000_000)
         stream = world.connection.ws_upgrade("/")
         world.pump()
         server = world.endpoint.links[-1].server

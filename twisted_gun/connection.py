@@ -38,12 +38,13 @@ from twisted_gun.net.hop import Hop, HopOptions
 from twisted_gun.net.timer import Deadlines
 from twisted_gun.net.tls import ConnectionCreator
 from twisted_gun.net.trace import Traced
+from twisted_gun.net.tunnel import CORE, TRANSPORT
 from twisted_gun.options import Http2Options, HttpOptions, Options
 from twisted_gun.outgoing import Frames
 from twisted_gun.pings import Ping, Pings
 from twisted_gun.receivers import as_receiver, check_timeout, run_hook
 from twisted_gun.request import RequestOptions, check_request_options, make_request
-from twisted_gun.stream import CORE, PENDING, TRANSPORT, Stream
+from twisted_gun.stream import PENDING, Stream
 from twisted_gun.upgrading import make_upgrade
 from twisted_gun.verbs import Verbs
 from twisted_gun.wire.core import HttpCore, Request
@@ -151,8 +152,8 @@ class Connection(Verbs):
         """
         End gracefully: what is under way finishes, new requests are refused; after ``closing_timeout`` it is ended anyway.
 
-        Over HTTP/1.1 that is the first stream; those pipelined behind it end with `ShuttingDown`. Websockets are sent `Close` with 1001, and
-        the server's answer is waited for. Fires as `when_terminated`.
+        Over HTTP/1.1 that is the first stream; those pipelined behind it end with `ShuttingDown`. Websockets are sent `Close` with 1001, whose
+        answer is waited for. Fires as `when_terminated`.
         """
         ended = self.when_terminated()
         if not self._factory.ending:

@@ -14,11 +14,10 @@ from twisted_gun.errors import BadState, ConnectionFailed, GunError, StreamRefus
 from twisted_gun.events import Error, Frame, Headers, Ping, Pong, StreamEvent, Upgrade, Ws
 from twisted_gun.net.hop import Hop, HopOptions
 from twisted_gun.net.trace import Traced
-from twisted_gun.net.tunnel import TRANSPORT as TUNNEL_TRANSPORT
-from twisted_gun.net.tunnel import TunnelTransport
+from twisted_gun.net.tunnel import TRANSPORT, TunnelTransport
 from twisted_gun.options import WsOptions
 from twisted_gun.outgoing import outgoing
-from twisted_gun.stream import TRANSPORT, Stream
+from twisted_gun.stream import Stream
 from twisted_gun.upgrading import WsUpgrade
 from twisted_gun.wire.core import WsCore
 from twisted_gun.wire.cores import websocket_core
@@ -192,7 +191,7 @@ class Layers:
         self._layers[stream] = stream._layer = layer
         if hop.core.switched:
             self.only = layer
-        layer.tunnel.block(TUNNEL_TRANSPORT, connection._transport_paused)
+        layer.tunnel.block(TRANSPORT, connection._transport_paused)
         layer.tunnel.connect(layer.hop)
         # The layer's turns are turns: those who are woken in them may end the stream, and with it the layer.
         if stream._granted and not stream.ended:

@@ -35,8 +35,8 @@ __all__ = ["Body", "Stream", "StreamInfo"]
 #: What may be given as the content of a request.
 Body = Union[bytes, Iterable[bytes], "IBodyProducer"]
 
-# Why the content of a request has to wait: its turn has not come; the core says so; the transport says so.
-PENDING, CORE, TRANSPORT = 1, 2, 4
+# Why the content of a request has to wait, besides `net.tunnel.CORE` and `TRANSPORT`: its turn has not come.
+PENDING = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,7 +202,7 @@ class Stream(Mailbox):
 
         HTTP/2 resets the stream: RST_STREAM with CANCEL. HTTP/1.1 cannot cancel a request: the rest of its response is read for nothing,
         while new requests wait. Where that is more than ``http_opts.max_cancelled_size``, or the request was not complete, the
-        connection is closed and dialled anew. A websocket ends at once, without closing handshake, and over HTTP/1.1 its connection with it.
+        connection is closed and dialled anew. A websocket ends at once, without closing handshake, over HTTP/1.1 with its connection.
         """
         if not self.ended:
             self.connection._cancel(self)

@@ -82,13 +82,6 @@ class EndsTests(_Case):
                 frames = [event.frame async for event in stream if isinstance(event, gun.Ws)]
                 self.assertEqual(frames, [gun.Close(code, "as you wish")])
 
-    async def test_vanishes(self) -> None:
-        """A server that goes without a Close ends the websocket with an error."""
-        for place in self.places:
-            stream = await self.websocket(place, "/vanish")
-            stream.ws_send("go")
-            await self.assertFailure(stream.await_event(), gun.StreamClosed)
-
     async def test_refused(self) -> None:
         """A refusal is told with its response, whose body can be had."""
         for place in self.places:
@@ -125,6 +118,21 @@ class EndsTests(_Case):
             for _ in range(3):  # with what is kept from one message to the next
                 stream.ws_send("to be, or not to be " * 1000)
                 self.assertEqual(await self.message(stream), "to be, or not to be " * 1000)
+
+
+class VanishTests(_Case):
+    """Where the server can cut the connection."""
+
+    async def test_vanishes(self) -> None:
+        """A server that goes without a Close ends the websocket with an error."""
+        for place in self.places:
+            stream = await self.websocket(place, "/vanish")
+            stream.ws_send("go")
+            await self.assertFailure(stream.await_event(), gun.StreamClosed)
+
+
+class SharedTests(_Case):
+    """Where the server speaks HTTP/2."""
 
     async def test_one_connection(self) -> None:
         """Over HTTP/2 twenty websockets and other requests share a connection; those that end leave it to the others."""
@@ -177,7 +185,7 @@ class BurstTests(_Case):
             self.assertEqual(await self.frame(stream), gun.Close(1000, "all said"))
 
 
-class NodeTests(EchoTests, EndsTests, BurstTests, NodeCase):
+class NodeTests(EchoTests, EndsTests, VanishTests, SharedTests, BurstTests, NodeCase):
     """node, with frames made by hand."""
 
     async def test_fragments(self) -> None:
@@ -194,6 +202,22 @@ class NodeTests(EchoTests, EndsTests, BurstTests, NodeCase):
             stream = await self.websocket(place, "/hello")
             self.assertEqual(await self.message(stream), "hello")
 
+    async def test_unread(self) -> None:
+        """Over HTTP/2 a websocket that nobody reads does not hold up another one, and is there to be read afterwards."""
+        for place in self.places:
+            if place.protocol == "http2":
+                unread = await self.websocket(place, "/burst", flow=1)
+                other = self.upgrade(unread.connection, "/echo")
+                await other.await_upgrade()
+                unread.ws_send("go")
+                for number in range(100):
+                    other.ws_send([_numbered(number), os.urandom(10_000)])
+                    self.assertEqual(await self.frame(other), _numbered(number))
+                    self.assertEqual(len(await self.message(other)), 10_000)
+                unread.update_flow(10_000)
+                frames = [event.frame async for event in unread if isinstance(event, gun.Ws)]
+                self.assertEqual((len(frames), frames[-1]), (10_001, gun.Close(1000, "all said")))
+
     async def test_not_over_http2(self) -> None:
         """A server of HTTP/2 that has no extended CONNECT is not asked; the connection serves other requests."""
         conn = self.connection(Place(url=f"http://127.0.0.1:{self.ports_of_node['old']}", protocol="http2"))
@@ -202,18 +226,18 @@ class NodeTests(EchoTests, EndsTests, BurstTests, NodeCase):
         self.assertEqual(await self.body(conn.get("/other")), b"GET /other")
 
 
-class WsTests(EchoTests, EndsTests, WsCase):
+class WsTests(EchoTests, EndsTests, VanishTests, SharedTests, WsCase):
     """ws without permessage-deflate."""
 
 
-class DeflatedWsTests(EchoTests, EndsTests, WsCase):
+class DeflatedWsTests(WsTests):
     """ws with permessage-deflate."""
 
     messages = 1000
     compress = True
 
 
-class WebsocketsTests(EchoTests, EndsTests, PythonCase):
+class WebsocketsTests(EchoTests, EndsTests, VanishTests, PythonCase):
     """websockets without permessage-deflate."""
 
     package, messages = "websockets", 1000
@@ -225,7 +249,7 @@ class DeflatedWebsocketsTests(WebsocketsTests):
     compress = True
 
 
-class AiohttpTests(EchoTests, EndsTests, PythonCase):
+class AiohttpTests(EchoTests, EndsTests, VanishTests, PythonCase):
     """aiohttp without permessage-deflate."""
 
     package, messages = "aiohttp", 1000
@@ -237,13 +261,10 @@ class DeflatedAiohttpTests(AiohttpTests):
     compress = True
 
 
-class HypercornTests(EchoTests, EndsTests, HypercornCase):
+class HypercornTests(EchoTests, EndsTests, SharedTests, HypercornCase):
     """hypercorn without permessage-deflate."""
 
     messages = 1000
-
-    async def test_vanishes(self) -> None:
-        """An application of ASGI cannot cut a connection."""
 
 
 class DeflatedHypercornTests(HypercornTests):
@@ -252,11 +273,11 @@ class DeflatedHypercornTests(HypercornTests):
     compress = True
 
 
-class HAProxyTests(EchoTests, EndsTests, BurstTests, HAProxyCase):
+class HAProxyTests(EchoTests, EndsTests, VanishTests, SharedTests, BurstTests, HAProxyCase):
     """HAProxy with node behind it."""
 
 
-class NginxTests(EchoTests, EndsTests, BurstTests, NginxCase):
+class NginxTests(EchoTests, EndsTests, VanishTests, BurstTests, NginxCase):
     """nginx with node behind it."""
 
     messages = 1000

@@ -133,6 +133,20 @@ class WorkTests(SynchronousTestCase):
         self.assertEqual(sum(sizes), 1_000_000)
         self.assertLessEqual(max(sizes), 65_536)
 
+    def test_nothing_to_flush(self) -> None:
+        """Section 7.2.3.6: an empty message is one byte, also where the compressor has nothing to flush."""
+
+        class Silent:
+            def compress(self, data: bytes) -> bytes:
+                return b""
+
+            def flush(self, mode: int) -> bytes:
+                return b""
+
+        deflater = Deflater(agreed())
+        deflater._stream = Silent()
+        self.assertEqual(deflater.deflate(b""), b"\0")
+
     def test_garbage(self) -> None:
         """What cannot be inflated is a violation."""
         for data in (b"\xff", b"\x06", b"\x00\x05\x00\x00\x00"):

@@ -130,6 +130,7 @@ class Oracle(RuleBasedStateMachine):
         self.window = options["initial_stream_window_size"]
         self.pushes = options["enable_push"]
         self.scheme = scheme
+        self.takes = "enable_connect_protocol" in settings
         self.talks = [Http2Conversation(core, scheme=scheme, begun=False, **options) for core in (Http2, Reference)]
         self.same([list(talk.steps) for talk in self.talks])
         self.say(lambda peer: peer.settings(**settings) + peer.settings_ack(), [3, 11], 0)
@@ -143,7 +144,7 @@ class Oracle(RuleBasedStateMachine):
         self.streams.append((key, key))
         self.both(lambda talk, at: talk.ask(key, method, headers=headers, body=body, flow=flow))
 
-    @precondition(lambda self: not self.over and self.talks[0].core.accepting)
+    @precondition(lambda self: not self.over and self.talks[0].core.accepting and (self.takes or len(self.streams) == 2))
     @rule(headers=FIELDS)
     def upgrade(self, headers: Any) -> None:
         """Ask that a stream carry another protocol: sent, refused, or waiting, as the server's settings have it."""
@@ -302,6 +303,7 @@ class Oracle(RuleBasedStateMachine):
             payload = self.pings.pop(0)
             self.say(lambda peer: peer.ping(payload, ack=True), cuts, held)
         else:
+            self.takes = self.takes or "enable_connect_protocol" in values
             self.say(lambda peer: peer.settings(**values), cuts, held)
 
     @precondition(lambda self: len(self.open()) > 2)

@@ -89,7 +89,9 @@ odd = st.one_of(
 )
 traffic = st.lists(st.one_of(legal, legal, legal, odd), max_size=15)
 changes = st.lists(st.tuples(st.integers(0, 2000), st.sampled_from((b"", b"\0", b"\1", b"\xff")), st.integers(0, 2)), max_size=3)
-asks = st.lists(st.sampled_from(("get", "head", "post", "upload", "withheld", "held", "cancel", "tunnel", "held tunnel")), min_size=1, max_size=3)
+asks = st.lists(
+    st.sampled_from(("get", "head", "post", "upload", "withheld", "held", "cancel", "tunnel", "held tunnel")), min_size=1, max_size=3
+)
 cuts = st.lists(st.integers(0, 600), max_size=6)
 
 OPTIONS: dict[str, dict[str, Any]] = {"usual": {}, "pushes": {"enable_push": True}, "small": SMALL | {"enable_push": True}}

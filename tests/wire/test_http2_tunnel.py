@@ -386,6 +386,13 @@ class WindowTests(TunnelCase):
         self.assertEqual(talk.outline, [("tunnel", A, b"x" * 600 + b"y" * 400)])
         self.assertTrue([frame for frame in talk.newly_sent() if frame[:2] == ("WINDOW_UPDATE", 1)])
 
+    def test_held_before(self) -> None:
+        """Who was held while it was asked for is not held by that in the tunnel."""
+        talk = self.asked()
+        talk.hold(A)
+        talk.receive(talk.peer.respond(1), talk.peer.data(1, b"hi"))
+        self.assertEqual([entry[0] for entry in talk.outline], ["upgrade", "tunnel"])
+
     def test_held_others_go_on(self) -> None:
         """The other streams do not notice."""
         talk = self.switched()

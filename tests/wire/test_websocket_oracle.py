@@ -120,7 +120,7 @@ class Oracle(RuleBasedStateMachine):
         elif self.talks[0].core.open:
             self.both(lambda talk: talk.ping(key))
 
-    @precondition(lambda self: not self.over and self.keys > 2)
+    @precondition(lambda self: not self.over and self.keys > 1)
     @rule(code=CODES, shutdown=st.booleans())
     def end(self, code: int | None, shutdown: bool) -> None:
         if shutdown:
@@ -174,12 +174,12 @@ class Oracle(RuleBasedStateMachine):
         opcode = Opcode.PING if kind == "ping" else Opcode.PONG
         self.deliver(server_frame(opcode, data) * count, cuts)
 
-    @precondition(lambda self: self.keys > 3)
+    @precondition(lambda self: self.keys > 1)
     @rule(code=CODES, cuts=CUTS, behind=st.binary(max_size=5))
     def close(self, code: int | None, cuts: list[int], behind: bytes) -> None:
         self.deliver(close(code, b"" if code is None else b"why") + behind, cuts)
 
-    @precondition(lambda self: self.keys > 3)
+    @precondition(lambda self: self.keys > 1)
     @rule(bad=BAD, cuts=CUTS, text=st.sampled_from([b"", b"\xff", b"ab\xc3", b"\xed\xa0\x80"]))
     def misbehave(self, bad: bytes, cuts: list[int], text: bytes) -> None:
         if text:

@@ -104,6 +104,7 @@ class WsConversation(Conversation):
         self._server.deflate = self.deflate
         self._seen = 0
         self._held = False
+        self._said = self._closed = False  # whether a Close was sent, and told
         made = core(A, WsOptions(**options), Agreement(protocol=None, deflate=deflate), silent)
         self._converse(made, options.get("flow"))
         self._asked[id(A)] = A
@@ -158,19 +159,20 @@ class WsConversation(Conversation):
         assert len(writes) <= 1, "more than one write for one call"
         for step in writes:
             assert step.data, "an empty write"
-            self.sent += self._server.take(step.data)
+            frames = list(self._server.take(step.data))
+            self._said = self._said or any(isinstance(frame, Close) for frame in frames)
+            self.sent += frames
             assert not self._server._buffer, "a piece of a frame"
         super()._did(steps, lost=lost)
-        ended = any(isinstance(frame, Close) for frame in self.frames)
-        said = any(isinstance(frame, Close) for frame in self.sent)
-        assert self.core.closed is ended, "the closing handshake is complete with the peer's Close, and only then"
-        assert self.core.open is not (said or self.over), "it is open until a Close frame was sent or received"
+        assert self.core.closed is self._closed, "the closing handshake is complete with the peer's Close, and only then"
+        assert self.core.open is not (self._said or self.over), "it is open until a Close frame was sent or received"
         return steps
 
     def _check(self, step: Step) -> None:
         super()._check(step)
         if isinstance(step, Ws):
             assert not self._held, f"{step} while it is held"
+            self._closed = self._closed or step.fin
             if not step.fin:
                 self._flow[id(A)] -= 1
                 assert self._flow[id(A)] >= 0, f"{step} beyond its flow"
