@@ -152,8 +152,8 @@ class Connection(Verbs):
         """
         End gracefully: what is under way finishes, new requests are refused; after ``closing_timeout`` it is ended anyway.
 
-        Over HTTP/1.1 that is the first stream; those pipelined behind it end with `ShuttingDown`. Websockets are sent `Close` with 1001, whose
-        answer is waited for. Fires as `when_terminated`.
+        Over HTTP/1.1 that is the first stream; those pipelined behind it end with `ShuttingDown`. Websockets are sent `Close` with
+        1001, whose answer is waited for. Fires as `when_terminated`.
         """
         ended = self.when_terminated()
         if not self._factory.ending:
