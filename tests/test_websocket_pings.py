@@ -192,17 +192,17 @@ class WebsocketPingTests(WebsocketCase):
     over = ("http",)
 
     def test_several(self) -> None:
-        """Several under way are told apart, whatever the order of their answers."""
+        """Several under way are told apart; the answer to one answers those before it too (RFC 6455 section 5.5.3)."""
         world, _ = self.upgraded(end={"answer_pings": False})
         pings = [world.connection.ping() for _ in range(3)]
         world.pump()
         sent = world.peer.end.frames
         self.assertEqual(len({frame.data for frame in sent}), 3)
-        for at in (2, 0, 1):
+        for at in (1, 0, 2):
             world.advance(1)
             world.peer.end.send(gun.Pong(sent[at].data))
             world.pump()
-        self.assertEqual([self.successResultOf(ping) for ping in pings], [2.0, 3.0, 1.0])
+        self.assertEqual([self.successResultOf(ping) for ping in pings], [1.0, 1.0, 3.0])
         self.end(world)
 
     def test_other_pongs(self) -> None:

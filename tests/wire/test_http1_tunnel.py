@@ -270,6 +270,17 @@ class TunnelTests(SynchronousTestCase):
         self.assertIs(step.reason, reason)
         self.assertEqual(talk.core.losses().killed, (A,))
 
+    def test_sending_held(self) -> None:
+        """A transport that takes nothing changes nothing here: those who give the bytes are paused by it."""
+        talk = switched()
+        self.assertEqual(talk.hold_sending(), [])
+        self.assertEqual(talk.send(A, b"all the same"), [Write(b"all the same")])
+        self.assertEqual(talk.hold_sending(False), [])
+
+    def test_no_ping(self) -> None:
+        """HTTP/1.1 has no ping, in a tunnel neither: what it carries may have one."""
+        self.assertRaises(BadState, switched().core.ping, "key", 0.0)
+
     def test_held(self) -> None:
         """Who cannot take more stops the reading; what came meanwhile is told after it."""
         talk = switched()

@@ -255,7 +255,7 @@ class IdentifiersTests(Http2Case):
         """After the last one nothing more is taken; what is under way finishes, and the connection ends in good order."""
         talk = self.talk()
         talk.ask(A)
-        talk.core._next_id = LARGEST - 2  # type: ignore[attr-defined]
+        talk.core._next_id = LARGEST - 2
         talk.ask(B)
         self.assertTrue(talk.core.accepting)
         talk.newly_sent()

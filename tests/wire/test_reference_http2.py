@@ -35,7 +35,7 @@ def talking(**options: Any) -> Http2Conversation:
 
 def h2_of(talk: Http2Conversation) -> Any:
     """The h2 that a conversation's core asks."""
-    return talk.core._h2  # type: ignore[attr-defined]
+    return talk.core._h2
 
 
 def heard(talk: Http2Conversation) -> list[bytes]:
@@ -230,7 +230,7 @@ class KeptTests(SynchronousTestCase):
                 talk.cancel(late)
                 talk.receive(peer.respond(4 * number + 1), peer.data(4 * number + 1, bytes(10_000), True))
                 talk.receive(*[peer.data(4 * number + 3, bytes(size), padding=0) for size in (9_999, 3_000)])
-            hidden = talk.core._hidden  # type: ignore[attr-defined]
+            hidden = talk.core._hidden
             self.assertEqual(h2.inbound_flow_control_window, peer.room[0] + hidden)
             self.assertTrue(0 <= hidden <= 13_001)
 
@@ -242,7 +242,7 @@ class KeptTests(SynchronousTestCase):
         data = talk.peer.data(1, bytes(16_000))
         talk.receive(data, data, data)
         self.assertTrue(talk.peer.room[0] > 65_535 - 48_000)
-        self.assertEqual(h2_of(talk).inbound_flow_control_window, talk.peer.room[0] + talk.core._hidden)  # type: ignore[attr-defined]
+        self.assertEqual(h2_of(talk).inbound_flow_control_window, talk.peer.room[0] + talk.core._hidden)
 
 
 class OfAStreamTests(SynchronousTestCase):

@@ -7,23 +7,9 @@ import zlib
 from twisted.trial.unittest import SynchronousTestCase
 
 from twisted_gun.events import Binary, Close, Text
-from twisted_gun.options import WsOptions
-from twisted_gun.wire.cores import websocket_core
-from twisted_gun.wire.handshake import Agreement
-from twisted_gun.wire.reference.websocket import Websocket as Reference
-from twisted_gun.wire.websocket import Websocket
 
 from .conversation import A
 from .ws_conversation import RSV1, Opcode, WsConversation, agreed, close, fragments, server_frame
-
-
-class ChoiceTests(SynchronousTestCase):
-    """Which core it is."""
-
-    def test_core(self) -> None:
-        """The one that the option names; ours, where it names none."""
-        for options, kind in ((WsOptions(), Websocket), (WsOptions(core="own"), Websocket), (WsOptions(core="wsproto"), Reference)):
-            self.assertIs(type(websocket_core(A, options, Agreement(protocol=None, deflate=None), True)), kind)
 
 
 class OwnTests(SynchronousTestCase):
