@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from twisted_gun import events
 from twisted_gun.errors import GunError, StreamClosed
-from twisted_gun.events import Data, Down, Error, Inform, Notify, Push, Response, Trailers, Up, Upgrade
+from twisted_gun.events import Binary, Close, Data, Down, Error, Inform, Notify, Ping, Pong, Push, Response, Text, Trailers, Up, Upgrade, Ws
 from twisted_gun.interfaces import IReceiver
 
 STREAM: Any = "stream"
@@ -27,7 +27,9 @@ EVENTS: list[Any] = [
     Trailers(stream=STREAM, headers=HEADERS),
     Push(stream=STREAM, pushed_stream="pushed", method=b"GET", uri=b"http://example.org/a", headers=HEADERS),  # type: ignore[arg-type]
     Upgrade(stream=STREAM, protocols=(b"echo",), headers=HEADERS),
+    Ws(stream=STREAM, frame=Text("hello")),
 ]
+FRAMES: list[Any] = [Text("x"), Binary(b"x"), Ping(b"x"), Pong(b"x"), Close(1000, "x")]
 
 
 class ValueTests(SynchronousTestCase):
@@ -36,7 +38,23 @@ class ValueTests(SynchronousTestCase):
     def test_all(self) -> None:
         """These are all there are."""
         self.assertEqual({type(event) for event in EVENTS}, set(get_args(events.Event)))
-        self.assertEqual({type(event).__name__ for event in EVENTS} | {"Event", "Headers"}, set(events.__all__))
+        self.assertEqual({type(frame) for frame in FRAMES}, set(get_args(events.Frame)))
+        others = {"Event", "Frame", "Headers", "text_event", "ws_event"}
+        self.assertEqual({type(value).__name__ for value in (*EVENTS, *FRAMES)} | others, set(events.__all__))
+
+    def test_frames(self) -> None:
+        """Frames are frozen, and equal only within a kind; what is left out of a control frame is empty."""
+        for frame in FRAMES:
+            self.assertRaises(FrozenInstanceError, setattr, frame, fields(frame)[0].name, None)
+            self.assertEqual([frame == other for other in FRAMES].count(True), 1)
+        self.assertEqual((Ping(), Pong(), Close()), (Ping(b""), Pong(b""), Close(None, "")))
+
+    def test_made_quickly(self) -> None:
+        """The short ways make what the long one does."""
+        self.assertEqual(events.text_event(STREAM, "x"), Ws(stream=STREAM, frame=Text("x")))
+        self.assertEqual(events.ws_event(STREAM, Binary(b"x")), Ws(stream=STREAM, frame=Binary(b"x")))
+        self.assertEqual(repr(events.text_event(STREAM, "x")), "Ws(stream='stream', frame=Text(text='x'))")
+        self.assertTrue(Ws(stream=STREAM, frame=Close()).fin)
 
     def test_frozen(self) -> None:
         """No field can be set, and none added."""
@@ -61,7 +79,16 @@ class ValueTests(SynchronousTestCase):
         fins = {type(event).__name__: event.fin for event in EVENTS if hasattr(event, "fin")}
         self.assertEqual(
             fins,
-            {"Error": True, "Inform": False, "Response": False, "Data": False, "Trailers": True, "Push": False, "Upgrade": False},
+            {
+                "Error": True,
+                "Inform": False,
+                "Response": False,
+                "Data": False,
+                "Trailers": True,
+                "Push": False,
+                "Upgrade": False,
+                "Ws": False,
+            },
         )
 
     def test_told_as(self) -> None:

@@ -46,6 +46,22 @@ class SendTests(WebsocketCase):
         self.assertEqual(world.peer.end.frames, [*ANYTHING, gun.Text("a"), gun.Binary(b"b")])
         self.end(world)
 
+    def test_order_in_a_turn(self) -> None:
+        """Lists and single frames, small and large, that are sent by whoever is being told keep their order, compressed too."""
+        sent: list[Any] = [["a", "b"], "c", ["d" * 70_000, b"e"], b"f" * 70_000, ["g"], "h"]
+        world, stream, _ = self.told(end={"extensions": "permessage-deflate"}, ws_opts={"compress": True})
+
+        def answer(_: gun.Ws) -> None:
+            for frames in sent:
+                stream.ws_send(frames)
+
+        self.patch(stream._receiver, "gun_ws", answer)
+        world.peer.end.send("now")
+        world.pump()
+        flat = [frame for frames in sent for frame in (frames if isinstance(frames, list) else [frames])]
+        self.assertEqual(world.peer.end.frames, [gun.Text(frame) if isinstance(frame, str) else gun.Binary(frame) for frame in flat])
+        self.end(world)
+
     def test_short_forms(self) -> None:
         """str is a Text; bytes, a bytearray and a memoryview are a Binary, alone or in a list."""
         world, stream = self.upgraded()

@@ -22,7 +22,6 @@ from twisted_gun.upgrading import WsUpgrade
 from twisted_gun.wire.core import WsCore
 from twisted_gun.wire.cores import websocket_core
 from twisted_gun.wire.handshake import check_answer
-from twisted_gun.wire.steps import Write
 
 if TYPE_CHECKING:
     from twisted_gun.connection import Connection
@@ -95,11 +94,9 @@ class Layer:
         if self.stream.ended:
             raise BadState("the websocket has ended: it takes no more frames")
         hop, core = self.hop, self.core
-        pieces = core.send(outgoing(frames), self._now())
-        if len(pieces) == 1 and core.open:
-            hop.write(pieces[0])
-        else:  # a Close frame sets a deadline too
-            hop.perform([Write(piece) for piece in pieces])
+        hop.write(*core.send(outgoing(frames), self._now()))
+        if not core.open:  # the time for the closing handshake runs
+            hop.perform([])
 
     def shutdown(self) -> None:
         """Begin the closing handshake."""

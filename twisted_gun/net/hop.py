@@ -8,7 +8,7 @@ difference to it.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, final
 from typing import Protocol as Interface
@@ -198,16 +198,17 @@ class Hop(Protocol, Generic[AnyCore]):
         """
         self._splice = receive
 
-    def write(self, data: bytes) -> None:
-        """Send `data`: now, or with all else that is sent in this turn."""
+    def write(self, *pieces: bytes) -> None:
+        """Send `pieces`: now, or with all else that is sent in this turn, in the order in which they were given."""
         if self._performing or self._out:
-            self._out.append(data)
-            self._queued += len(data)
+            self._out += pieces
+            self._queued += sum(map(len, pieces))
             if self._queued > _MOST_QUEUED:
                 self._hold_senders_back()
         elif not self._closing and not self.lost:
-            self._written += len(data)
-            self._write(data)
+            for data in pieces if len(pieces) == 1 else _gathered(pieces):
+                self._written += len(data)
+                self._write(data)
 
     def perform(self, steps: Steps) -> None:
         """
@@ -439,7 +440,7 @@ class Hop(Protocol, Generic[AnyCore]):
         self.perform([Close(reason)])
 
 
-def _gathered(out: list[bytes]) -> Iterator[bytes]:
+def _gathered(out: Iterable[bytes]) -> Iterator[bytes]:
     """What goes out in a turn, joined; but of large pieces a copy would cost more than a write of their own."""
     small: list[bytes] = []
     for data in out:
