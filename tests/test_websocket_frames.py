@@ -52,8 +52,8 @@ class SendTests(WebsocketCase):
         world, stream, _ = self.told(end={"extensions": "permessage-deflate"}, ws_opts={"compress": True})
 
         def answer(_: gun.Ws) -> None:
-            for frames in sent:
-                stream.ws_send(frames)
+            for some in sent:
+                stream.ws_send(some)
 
         self.patch(stream._receiver, "gun_ws", answer)
         world.peer.end.send("now")

@@ -52,7 +52,7 @@ class _Living:
         self.told: list[tuple[Any, ...]] = []
         self._deadlines = deadlines
 
-    def make_hop(self) -> Hop:
+    def make_hop(self) -> Hop[Any]:
         return _Hop(self, self._deadlines)
 
     def tell(self, event: object) -> None:
@@ -61,10 +61,10 @@ class _Living:
     def turn_over(self) -> bool:
         return False
 
-    def went_up(self, hop: Hop) -> None:
+    def went_up(self, hop: Hop[Any]) -> None:
         self.told.append(("up",))
 
-    def went_down(self, hop: Hop, reason: gun.GunError | None) -> None:
+    def went_down(self, hop: Hop[Any], reason: gun.GunError | None) -> None:
         self.told.append(("down", reason))
 
     def terminated(self, reason: gun.GunError | None) -> None:
@@ -78,7 +78,7 @@ class _Core:
         self.renewable, self.served = renewable, served
 
 
-class _Hop(Hop):
+class _Hop(Hop[Any]):
     """Knows only that it was dropped."""
 
     dropped = False

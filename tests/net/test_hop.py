@@ -93,10 +93,10 @@ class _Above:
         self.said.append(said)
         self.react(said)
 
-    def up(self, hop: Hop) -> None:
+    def up(self, hop: Hop[Any]) -> None:
         self._was_told("up")
 
-    def accepting(self, hop: Hop) -> None:
+    def accepting(self, hop: Hop[Any]) -> None:
         self._was_told("accepting")
 
     def tell(self, event: Any) -> None:
@@ -126,7 +126,7 @@ class _Above:
     def violated(self, reason: gun.GunError) -> None:
         self._was_told("violated", reason)
 
-    def lost(self, hop: Hop, reason: gun.GunError | None) -> None:
+    def lost(self, hop: Hop[Any], reason: gun.GunError | None) -> None:
         self._was_told("lost", reason)
 
     def names(self) -> list[str]:
