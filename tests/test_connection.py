@@ -258,8 +258,9 @@ class RequestTests(LifeCase):
         """What transform_header_name makes is checked at the call; nothing is injected by it, and nothing is left of the request."""
         for wrong in (bytes.decode, lambda name: name + b": x\r\ny", lambda name: b"", lambda name: None):
             conn = up(http_opts={"transform_header_name": wrong}).connection
-            error = self.assertRaises(gun.InvalidRequest, conn.get, "/")
-            self.assertIn("transform_header_name", str(error))
+            for verb in (conn.get, conn.ws_upgrade):
+                error = self.assertRaises(gun.InvalidRequest, verb, "/")
+                self.assertIn("transform_header_name", str(error))
             self.assertEqual(list(conn._live), [])
 
     def test_secrets_are_not_shown(self) -> None:

@@ -514,47 +514,6 @@ class CancelTests(WebsocketCase):
         self.end(world)
 
 
-class CloseConnectionTests(WebsocketCase):
-    """`Connection.close`."""
-
-    def test_open(self) -> None:
-        """It ends everything at once, without a Close and without `Down`."""
-        world, stream, told = self.told()
-        end = world.peer.end
-        told.clear()
-        world.connection.close()
-        self.assertEqual(told.names(), ["gun_error"])
-        self.assertIsInstance(self.told_once(told, stream).reason, gun.StreamClosed)
-        world.pump()
-        self.assertEqual(end.raw_frames, [])
-        self.assertEqual(told.names(), ["gun_error"])
-        self.assert_nothing_left(world)
-        self.assertRaises(gun.BadState, stream.ws_send, "closed")
-        if not self.http2:
-            self.assertRaises(gun.BadState, world.connection.ws_send, "closed")
-        self.assertRaises(gun.ShuttingDown, world.connection.ws_upgrade, "/")
-
-    def test_at_any_time(self) -> None:
-        """So it does before the connection is up, while the upgrade waits, and during a closing handshake."""
-        for when in ("queued", "pending", "closing", "closed", "violated"):
-            told = RecordingReceiver()
-            world = self.world(end={"accept": when != "pending", "answer_close": when == "closed", "hang_up": False}, reply_to=told)
-            stream = world.connection.ws_upgrade("/")
-            if when != "queued":
-                world.pump()
-            if when in ("closing", "closed"):
-                stream.ws_send(gun.Close(1000))
-            if when == "violated":
-                world.peer.end.send_raw(server_frame(3))
-            if when != "queued":
-                world.pump()
-            world.connection.close()
-            self.assertTrue(stream.ended)
-            world.pump()
-            self.assertIsInstance(self.told_once(told, stream), gun.Ws if when == "closed" else gun.Error)
-            self.assert_nothing_left(world)
-
-
 class FrameOfTheEndTests(WebsocketCase):
     """What ends a stream of HTTP/2 (RFC 8441 section 5)."""
 

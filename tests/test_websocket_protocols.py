@@ -381,13 +381,33 @@ class RaisingTests(ProtocolCase):
         self.end(world)
 
     def test_no_handle(self) -> None:
-        """One that has no `handle`, or gives no number, is treated as one that raises, or costs 1."""
+        """One that has no `handle` is treated as one that raises."""
         world, stream, told = self.run_protocol(lambda *arguments: object())
         world.peer.end.send("one")
         world.pump()
         self.assertEqual(len(self.flushLoggedErrors(AttributeError)), 1)
         self.assertIsInstance(self.told_once(told, stream).reason, gun.StreamClosed)
         self.end(world)
+
+    def test_no_cost(self) -> None:
+        """So is one whose `handle` gives what is no cost: a coroutine, which nobody would await, a float, True."""
+
+        class Asynchronous(gun.WsProtocol):
+            async def handle(self, frame: Any) -> int | None:  # type: ignore[override]
+                return 1
+
+        class Wrong(gun.WsProtocol):
+            def handle(self, frame: Any) -> int | None:
+                return self.options.user_opts  # type: ignore[no-any-return]
+
+        for kind, given in ((Asynchronous, None), (Wrong, 1.5), (Wrong, True), (Wrong, "1")):
+            world, stream, told = self.run_protocol(kind, user_opts=given)
+            world.peer.end.send("one")
+            world.peer.end.send("two")
+            world.pump()
+            self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)
+            self.assertIsInstance(self.told_once(told, stream).reason, gun.StreamClosed)
+            self.end(world)
 
 
 globals().update(variants(__name__))

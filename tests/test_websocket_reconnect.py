@@ -161,24 +161,39 @@ class HookTests(WebsocketCase):
         self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_our_errors_are_quiet(self) -> None:
-        """A hook that ends by one of our errors, because the connection did, say, is not logged as a failure."""
+        """A hook that ends because the connection or its stream did is not logged as a failure: the owner is told of that."""
 
         async def coroutine(connection: gun.Connection) -> None:
             await connection.ws_upgrade("/").await_event()
             await connection.ws_upgrade("/").await_upgrade(timeout=1)
 
-        def plain(connection: gun.Connection) -> None:
-            connection.ws_upgrade("/", {"upgrade": "mine"})
-
         def deferred(connection: gun.Connection) -> Deferred[Any]:
             return connection.ws_upgrade("/").await_event()
 
-        for hook in (coroutine, plain, deferred):
+        for hook in (coroutine, deferred):
             world = self.up(on_up=hook, end={"accept": False}, retry=0)
             world.peer.abort()
             world.pump()
             self.end(world)
             self.assertEqual(self.flushLoggedErrors(), [])
+
+    def test_mistakes_and_refusals(self) -> None:
+        """Mistakes in a hook, and refusals, of which nobody else is told, are logged as failures."""
+
+        def header(connection: gun.Connection) -> None:
+            connection.ws_upgrade("/", {"upgrade": "mine"})
+
+        def option(connection: gun.Connection) -> None:
+            connection.ws_upgrade("/", ws_opts={"compres": True})
+
+        async def refused(connection: gun.Connection) -> None:
+            await connection.ws_upgrade("/").await_upgrade()
+
+        for hook, error in ((header, gun.InvalidRequest), (option, gun.OptionError), (refused, gun.UpgradeRefused)):
+            world = self.up(on_up=hook, end={"refuse": 403}, retry=0)
+            world.pump()
+            self.assertEqual(len(self.flushLoggedErrors(error)), 1)
+            self.end(world)
 
     def test_raising(self) -> None:
         """One that raises something else is logged, each time, and harms nothing."""

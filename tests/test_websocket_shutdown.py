@@ -1,4 +1,4 @@
-"""Ending a connection with websockets gracefully: `Connection.shutdown`, and an owner that has gone."""
+"""Ending a connection with websockets: `Connection.shutdown`, an owner that has gone, and `Connection.close`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import twisted_gun as gun
 from tests.websocket_stage import WebsocketCase, frames, variants
-from twisted_gun.testing import MemoryGun, RecordingReceiver
+from twisted_gun.testing import MemoryGun, RecordingReceiver, server_frame
 
 
 class ShutdownTests(WebsocketCase):
@@ -276,6 +276,78 @@ class BesideTests(WebsocketCase):
         self.assertEqual(down.killed_streams, ())
         self.assertEqual(world.endpoint.attempts, 2)
         self.end(world)
+
+
+class CloseConnectionTests(WebsocketCase):
+    """`Connection.close`."""
+
+    def test_open(self) -> None:
+        """It ends everything at once, without a Close and without `Down`."""
+        world, stream, told = self.told()
+        end = world.peer.end
+        told.clear()
+        world.connection.close()
+        self.assertEqual(told.names(), ["gun_error"])
+        self.assertIsInstance(self.told_once(told, stream).reason, gun.StreamClosed)
+        world.pump()
+        self.assertEqual(end.raw_frames, [])
+        self.assertEqual(told.names(), ["gun_error"])
+        self.assert_nothing_left(world)
+        self.assertRaises(gun.BadState, stream.ws_send, "closed")
+        if not self.http2:
+            self.assertRaises(gun.BadState, world.connection.ws_send, "closed")
+        self.assertRaises(gun.ShuttingDown, world.connection.ws_upgrade, "/")
+
+    def test_from_within(self) -> None:
+        """Called in the midst of what one read brought, it is the end: nothing more of it is told."""
+        world, stream, told = self.told()
+        end, close = world.peer.end, world.connection.close
+        told.clear()
+
+        def end_all(event: gun.Ws) -> None:
+            told.events.append(event)
+            close()
+
+        self.patch(told, "gun_ws", end_all)
+        for text in ("one", "two", "three"):
+            end.send(text)
+        end.close(1000)
+        world.pump()
+        self.assertEqual(frames(told), [gun.Text("one")])
+        self.assertIsInstance(self.told_once(told, stream).reason, gun.StreamClosed)
+        self.assert_nothing_left(world)
+
+    def test_unread(self) -> None:
+        """What a held mailbox has not been told yet it is not told by that either."""
+        world, stream = self.upgraded(ws_opts={"flow": 1, "core": self.core})
+        for text in ("one", "two", "three"):
+            world.peer.end.send(text)
+        world.pump()
+        world.connection.close()
+        world.pump()
+        self.assertEqual(self.next_frame(stream), gun.Text("one"))
+        self.failureResultOf(stream.await_event(), gun.StreamClosed)
+        self.assert_nothing_left(world)
+
+    def test_at_any_time(self) -> None:
+        """So it does before the connection is up, while the upgrade waits, and during a closing handshake."""
+        for when in ("queued", "pending", "closing", "closed", "violated"):
+            told = RecordingReceiver()
+            world = self.world(end={"accept": when != "pending", "answer_close": when == "closed", "hang_up": False}, reply_to=told)
+            stream = world.connection.ws_upgrade("/")
+            if when != "queued":
+                world.pump()
+            if when in ("closing", "closed"):
+                stream.ws_send(gun.Close(1000))
+            if when == "violated":
+                world.peer.end.send_raw(server_frame(3))
+            if when != "queued":
+                world.pump()
+            world.connection.close()
+            self.assertTrue(stream.ended)
+            world.pump()
+            self.assertIsInstance(self.told_once(told, stream), gun.Ws if when == "closed" else gun.Error)
+            self.assert_nothing_left(world)
 
 
 globals().update(variants(__name__))

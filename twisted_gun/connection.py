@@ -209,7 +209,7 @@ class Connection(Verbs):
         upgrade = make_upgrade(path, headers, ws_opts, request_options, self._options.ws_opts, self._defaults, self.origin.authority)
         if self._http.version == "HTTP/1.0" and set(self._protocols) == {"http"}:
             raise BadState("Websocket cannot be used over an HTTP/1.0 connection.")
-        self._check_open()
+        self._check_open(upgrade.request)
         stream = Stream(self, b"GET", upgrade.reply_to)
         stream._upgrade = upgrade
         self._live[stream] = None
@@ -249,9 +249,7 @@ class Connection(Verbs):
         request, producer = make_request(method, path, headers, body, self.origin.authority, chosen)
         if request.body is None and request.length is None and self._http.version == "HTTP/1.0":
             raise InvalidRequest("HTTP/1.0 cannot end content of unknown length: give content-length")
-        if self._http.transform_header_name is not None:
-            check_transform(self._http.transform_header_name, request.headers)
-        self._check_open()
+        self._check_open(request)
         stream = Stream(self, method, chosen.reply_to)
         if request.body is None:
             stream._carry_body(producer, request.length)
@@ -261,7 +259,9 @@ class Connection(Verbs):
         self._send(stream, request)
         return stream
 
-    def _check_open(self) -> None:
+    def _check_open(self, request: Request) -> None:
+        if self._http.transform_header_name is not None:
+            check_transform(self._http.transform_header_name, request.headers)
         if self._factory.ending:
             raise ShuttingDown("the connection is shutting down or closed: it takes no new requests")
         if self._factory.state == "terminated":
@@ -495,15 +495,9 @@ class Connection(Verbs):
         protocol, killed = self._layers.protocol(hop), self._layers.killed(losses.killed)
         self._layers.clear()
         if not self._factory.ending:
-            self._tell_owner(
-                Down(
-                    connection=self,
-                    protocol=protocol,
-                    reason=reason,
-                    killed_streams=killed,
-                    unprocessed_streams=losses.unprocessed,
-                )
-            )
+            unprocessed = losses.unprocessed
+            down = Down(connection=self, protocol=protocol, reason=reason, killed_streams=killed, unprocessed_streams=unprocessed)
+            self._tell_owner(down)
 
     def terminated(self, reason: GunError | None) -> None:
         self._hop = None
@@ -566,8 +560,10 @@ class Connection(Verbs):
 
     def _end_streams(self, reason: GunError) -> None:
         self._pending.clear()
-        for stream in dict.fromkeys([*self._live, *self._layers.streams()]):
-            self.stream_failed(stream, reason)
+        for stream in list(self._live):
+            self.tell(Error(connection=self, stream=stream, reason=reason))
+        for layer in self._layers.all():
+            layer.tunnel.lost(reason)
         self.turn_over()
 
     def _forget_up(self, waiter: Deferred[str]) -> None:

@@ -124,7 +124,7 @@ def _checked_method(name: bytes) -> bytes:
 
 def check_transform(transform: Callable[[bytes], bytes], headers: Headers) -> None:
     """Raises `InvalidRequest` where `transform` makes something of a name of `headers`, or of one of ours, that cannot be sent."""
-    for name in (b"host", b"content-length", b"transfer-encoding", *(name for name, _ in headers)):
+    for name in (b"host", b"content-length", b"transfer-encoding", b"connection", b"upgrade", *(name for name, _ in headers)):
         made = transform(name)
         if not isinstance(made, bytes) or not _TOKEN.fullmatch(made):
             raise InvalidRequest(f"transform_header_name: expected a token as bytes for {name!r}, not {made!r}")

@@ -8,6 +8,7 @@ again, as what is told of any stream. Frames of a websocket may go through a pro
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from inspect import iscoroutine
 from typing import TYPE_CHECKING, Any
 
 from twisted_gun.errors import BadState, ConnectionFailed, GunError, StreamRefused
@@ -135,7 +136,7 @@ class Layer:
     def _handle(self, event: Ws) -> None:
         connection, stream = self._connection, self.stream
         try:
-            cost = self._protocol.handle(event.frame)
+            cost = _checked(self._protocol.handle(event.frame))
         except Exception:
             connection._receiver_raised(self._protocol, event, stream)
             return
@@ -145,6 +146,15 @@ class Layer:
             connection.tell(event)
         elif cost is not None and cost != 1 and self.hop.running:
             self.hop.perform(self.core.update_flow(stream, 1 - cost, self._now()))
+
+
+def _checked(cost: Any) -> int | None:
+    """What a protocol's `handle` gave; raises TypeError where that is no cost."""
+    if cost is not None and type(cost) is not int:
+        if iscoroutine(cost):
+            cost.close()  # which nobody would await
+        raise TypeError(f"handle must give the cost of a frame, an int, or None, not {type(cost).__name__}")
+    return cost
 
 
 class Layers:

@@ -18,7 +18,18 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from twisted_gun.errors import BadState, GunError, OptionError, TimedOut, UpgradeRefused
+from twisted_gun.errors import (
+    BadState,
+    ConnectFailed,
+    ConnectionFailed,
+    GunError,
+    OptionError,
+    ShuttingDown,
+    StreamError,
+    TimedOut,
+    TlsFailed,
+    UpgradeRefused,
+)
 from twisted_gun.events import Binary, Data, Down, Error, Event, Headers, Inform, Notify, Push, Response, Text, Trailers, Up, Upgrade, Ws
 from twisted_gun.interfaces import IReceiver
 
@@ -106,7 +117,7 @@ def run_hook(hook: Callable[[Any], object], told: Any) -> None:
     """
     Call `hook` with `told`; a coroutine that it gives is run.
 
-    What it raises is logged, as a failure where it is its own; the end of a connection is for its owner to be told of.
+    What it raises is logged: as a failure, but for the end of a connection, of which its owner is told.
     """
     try:
         result = hook(told)
@@ -119,8 +130,12 @@ def run_hook(hook: Callable[[Any], object], told: Any) -> None:
             result.addErrback(_hook_failed, hook)
 
 
+#: What ended the connection, or a stream with it, its owner is told anyway.
+_TOLD_OF = (ConnectFailed, ConnectionFailed, ShuttingDown, StreamError, TimedOut, TlsFailed)
+
+
 def _hook_failed(failure: Failure, hook: object) -> None:
-    if failure.check(GunError):
+    if failure.check(*_TOLD_OF):
         _log.debug("{hook} ended: {reason}", hook=hook, reason=failure.value)
     else:
         _log.failure("{hook} raised", failure, hook=hook)
