@@ -26,6 +26,7 @@ __all__ = ["started_echo"]
 
 _MAGIC = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _OPCODE_PING = 0x9
+_CLOSE = 0x88
 
 #: As much as is read at once; the rest of a larger frame is read to where it belongs.
 _PIECE = 65_536
@@ -107,6 +108,7 @@ class _Echo:
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
         self._received = b""
+        self._closing = False
 
     def run(self) -> None:
         """Serve it until either side ends it."""
@@ -129,7 +131,7 @@ class _Echo:
         self._connection.sendall(_accept_handshake(head + b"\r\n"))
 
     def _serve(self) -> None:
-        while data := self._connection.recv(_PIECE):
+        while not self._closing and (data := self._connection.recv(_PIECE)):
             self._received = self._received + data if self._received else data
             if answer := b"".join(self._answers()):
                 self._connection.sendall(answer)
@@ -149,6 +151,8 @@ class _Echo:
                 yield _apply_mask(self._completed(data[start:], size), data[start - 4 : start])
                 at = end
                 break
+            if first == _CLOSE:  # which the server answers, and then closes the connection; the client waits for that
+                self._closing = True
             yield _SMALL_HEADS[first][size] if size < 126 else _head(first, size)
             yield _apply_mask(data[start : start + size], data[start - 4 : start])
             at = start + size
