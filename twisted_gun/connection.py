@@ -159,8 +159,7 @@ class Connection(Verbs):
         if not self._factory.ending:
             self._fail_pending(ShuttingDown("the connection was shut down before this request was sent"))
             self._factory.shutdown()
-            for layer in self._layers.all():
-                layer.shutdown()
+            self.leaving()
         return ended
 
     def close(self) -> None:
@@ -346,6 +345,10 @@ class Connection(Verbs):
     def accepting(self, hop: Hop[HttpCore]) -> None:
         while self._pending and hop is self._hop and hop.running and hop.core.accepting:
             self._hand_over(hop, *self._pending.popleft())
+
+    def leaving(self) -> None:
+        for layer in self._layers.all():
+            layer.shutdown()
 
     def tell(self, event: StreamEvent) -> None:
         stream: Any = event.stream

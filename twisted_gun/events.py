@@ -62,8 +62,11 @@ class _Shown:
 
 
 def _shown(name: str, value: object) -> str:
-    if name == "headers":
-        return repr(shown_headers(value))  # type: ignore[arg-type]
+    return repr(shown_headers(value)) if name == "headers" else shown_value(value)  # type: ignore[arg-type]
+
+
+def shown_value(value: object) -> str:
+    """`value` as it may be shown and logged: long data cut."""
     if isinstance(value, (bytes, str)) and len(value) > 64:
         return f"{value[:64]!r}... ({len(value)} {'bytes' if isinstance(value, bytes) else 'characters'})"
     return repr(value)

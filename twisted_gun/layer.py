@@ -23,6 +23,7 @@ from twisted_gun.upgrading import WsUpgrade
 from twisted_gun.wire.core import WsCore
 from twisted_gun.wire.cores import websocket_core
 from twisted_gun.wire.handshake import check_answer
+from twisted_gun.wire.steps import Write
 
 if TYPE_CHECKING:
     from twisted_gun.connection import Connection
@@ -95,14 +96,21 @@ class Layer:
         if self.stream.ended:
             raise BadState("the websocket has ended: it takes no more frames")
         hop, core = self.hop, self.core
-        hop.write(*core.send(outgoing(frames), self._now()))
-        if not core.open:  # the time for the closing handshake runs
-            hop.perform([])
+        pieces = core.send(outgoing(frames), self._now())
+        if core.open:
+            if len(pieces) == 1:
+                hop.write(pieces[0])
+            else:
+                hop.write_all(pieces)
+        else:  # a Close frame goes behind all that was asked for before; the time for the handshake runs
+            hop.perform([Write(piece) for piece in pieces])
+            self.stream._stop_producer()
 
     def shutdown(self) -> None:
         """Begin the closing handshake."""
         if self.hop.running:
             self.hop.perform(self.core.shutdown(self._now()))
+            self.stream._stop_producer()
 
     def drop(self) -> None:
         """End at once, and tell nothing."""

@@ -231,6 +231,15 @@ class Mailbox:
             if not self._told_all:
                 self._hold(False)
 
+    def _discard(self) -> None:
+        """Nobody reads any more: drop what is unread and whatever comes, so that it holds back nothing behind it."""
+        if self._deferred is None:
+            self._want = Mailbox._take_nothing
+            self._drop_unread()
+
+    def _take_nothing(self, event: Any) -> bool:
+        return True
+
     # Awaiting.
 
     def _await(self, want: _Want, timeout: float | None) -> Deferred[Any]:

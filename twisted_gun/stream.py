@@ -308,13 +308,16 @@ class Stream(Mailbox):
     def _end(self) -> None:
         """Nothing more will be told, and nothing more may be sent."""
         self.ended = True
+        self._stop_producer()
+        self._queued = self._body = None
+
+    def _stop_producer(self) -> None:
+        """Nothing more may be sent; a producer that has given all its content is left to find that out by itself."""
         if self._producer is not None and self._open:
             self._open = False
             self._ask_producer("stopProducing")
             self._producer = None
-        # A producer that has given all its content is left to find that out by itself.
         self._open = False
-        self._queued = self._body = None
 
     def _ask_producer(self, verb: str) -> None:
         """Call a producer; if it raises, that is logged, and only its own stream is the worse for it."""

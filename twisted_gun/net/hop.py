@@ -8,7 +8,7 @@ difference to it.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, final
 from typing import Protocol as Interface
@@ -28,6 +28,7 @@ from twisted_gun.wire.core import Core
 from twisted_gun.wire.steps import (
     Accepting,
     Close,
+    Leaving,
     Pause,
     PauseUpload,
     PingAnswered,
@@ -59,6 +60,9 @@ class Above(Interface):
 
     def accepting(self, hop: Hop[Any]) -> None:
         """The hop's core takes new requests again."""
+
+    def leaving(self) -> None:
+        """The peer ends the connection soon, and tunnels with it."""
 
     def tell(self, event: StreamEvent) -> None:
         """Something happened to a stream."""
@@ -198,17 +202,25 @@ class Hop(Protocol, Generic[AnyCore]):
         """
         self._splice = receive
 
-    def write(self, *pieces: bytes) -> None:
-        """Send `pieces`: now, or with all else that is sent in this turn, in the order in which they were given."""
-        if self._performing or self._out:
-            self._out += pieces
-            self._queued += sum(map(len, pieces))
+    def write(self, data: bytes) -> None:
+        """Send `data`: now, or with all else that is sent in this turn."""
+        if self._performing:
+            self._out.append(data)
+            self._queued += len(data)
             if self._queued > _MOST_QUEUED:
                 self._hold_senders_back()
         elif not self._closing and not self.lost:
-            for data in pieces if len(pieces) == 1 else _gathered(pieces):
-                self._written += len(data)
-                self._write(data)
+            self._written += len(data)
+            self._write(data)
+
+    def write_all(self, pieces: list[bytes]) -> None:
+        """Send `pieces` one after another: in a turn, so that what is asked for between two of them goes behind the last."""
+        performing, self._performing = self._performing, True
+        for data in pieces:
+            self.write(data)
+        self._performing = performing
+        if not performing:
+            self.perform([])
 
     def perform(self, steps: Steps) -> None:
         """
@@ -256,6 +268,9 @@ class Hop(Protocol, Generic[AnyCore]):
 
     def _accepting(self, step: Accepting) -> None:
         self._above.accepting(self)
+
+    def _leaving(self, step: Leaving) -> None:
+        self._above.leaving()
 
     def _pause(self, step: Pause) -> None:
         if not self._closing and not self.lost:
@@ -440,7 +455,7 @@ class Hop(Protocol, Generic[AnyCore]):
         self.perform([Close(reason)])
 
 
-def _gathered(out: Iterable[bytes]) -> Iterator[bytes]:
+def _gathered(out: list[bytes]) -> Iterator[bytes]:
     """What goes out in a turn, joined; but of large pieces a copy would cost more than a write of their own."""
     small: list[bytes] = []
     for data in out:
@@ -466,6 +481,7 @@ _DO: dict[type, Callable[[Any, Any], None]] = {
     Write: Hop._write_step,
     Close: Hop._close,
     Accepting: Hop._accepting,
+    Leaving: Hop._leaving,
     Pause: Hop._pause,
     Resume: Hop._resume,
     PauseUpload: Hop._pause_upload,

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterable
+from errno import ENOBUFS, EWOULDBLOCK
 from typing import Any, TypeGuard
 
 from twisted.internet import tcp
@@ -44,27 +45,38 @@ def straight_write(transport: ITransport) -> Callable[[bytes], None]:
 
     socket = transport
     queue: Callable[[bytes], None] = socket.write
-    send: Callable[[bytes | memoryview], int | BaseException] = socket.writeSomeData  # type: ignore[assignment]
+    send: Callable[[bytes], int | BaseException] = socket.writeSomeData
 
     def write(data: bytes) -> None:
         if socket.dataBuffer or socket._tempDataBuffer or not socket.connected or _must_queue(socket):
             queue(data)
             _pause_producer(socket)
         elif data:
-            sent = send(data)
+            sent = send(data) if len(data) <= _MOST_SENT else _send_large(socket, data)
             if sent == len(data):
                 return
-            if sent == _MOST_SENT:
-                data, sent = _send_all(send, data)
             # An exception, or a negative number, says that the connection is lost.
             if not isinstance(sent, int) or sent < 0:
                 _lose_soon(socket)
                 queue(data)
-            elif sent < len(data):
+            else:
                 queue(data[sent:])
                 _pause_producer(socket)
 
     return write
+
+
+def _send_large(socket: tcp.Connection, data: bytes) -> int | BaseException:
+    """
+    As ``writeSomeData``, but all of `data` at once.
+
+    Twisted gives the kernel 128 KiB at a time, and what is queued costs two copies and, for each of these, a turn of the reactor.
+    """
+    try:
+        sent: int = socket.socket.send(data)
+    except OSError as error:
+        return 0 if error.errno in (EWOULDBLOCK, ENOBUFS) else CONNECTION_LOST
+    return sent
 
 
 def _pause_producer(socket: tcp.Connection) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from twisted.logger import Logger
 
 from twisted_gun.errors import GunError
+from twisted_gun.events import shown_value
 from twisted_gun.net.hop import Above, Hop
 
 __all__ = ["Traced"]
@@ -27,7 +28,8 @@ class Traced:
             return told
 
         def traced(*arguments: Any) -> Any:
-            self.log.info("{name}: {method}{arguments}", name=self._name, method=method, arguments=arguments)
+            shown = f"({', '.join(shown_value(argument) for argument in arguments)})"
+            self.log.info("{name}: {method}{arguments}", name=self._name, method=method, arguments=shown)
             return told(*arguments)
 
         return traced

@@ -30,7 +30,7 @@ from twisted_gun.websocket.connect_options import ConnectOptions
 from twisted_gun.websocket.credentials import authorization, prepare_auth
 from twisted_gun.websocket.redirects import Asked, RedirectRefused, TooManyRedirects, is_redirect, redirected
 from twisted_gun.websocket.request_options import RequestOptions, header_fields, merged
-from twisted_gun.websocket.response import CLOSE, PING, PONG, FrameLike, Response, parse_message
+from twisted_gun.websocket.response import CLOSE, PING, PONG, FrameLike, Response, parse_message, to_frame
 from twisted_gun.websocket.retries import check_seconds, default_delay, is_transient, is_transient_status, retry_after, wants_retry
 
 __all__ = [
@@ -139,6 +139,9 @@ class _Sending:
         self._running.cancel()
 
     def _done(self, response: Response) -> None:
+        if self._cancelled:  # too late for the coroutine, in time for nobody to hold what it got
+            response.abort()
+            return
         self._result.callback(response)
         receiver = self._request.reply_to
         if receiver is not None and response.upgraded:
@@ -274,13 +277,14 @@ class _Sending:
             goes_on, answers, pair = _understood(answer)
             await self._send(response, answers, frames)
             if not goes_on:
+                response.stream._discard()
                 await response.close()
                 return pair[1]
 
     async def _send(self, response: Response, answers: list[FrameLike], frames: list[Any]) -> None:
         # Pings are answered already, each once; the answer of a callable that does so too is left out.
         answered = [Pong(frame.data) for frame in frames if isinstance(frame, Ping)]
-        kept = [answer for answer in answers if answer not in answered]
+        kept = [answer for answer in map(to_frame, answers) if answer not in answered]
         try:
             if kept:
                 await response.send_frames(kept)

@@ -239,6 +239,7 @@ class Socket:
         except Exception as error:
             failures.append(error)
         try:
+            self.stream._discard()
             ended = self.connection.shutdown()
             if wait:
                 await ended

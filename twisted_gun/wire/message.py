@@ -13,6 +13,8 @@ __all__ = ["CloseCode", "Incoming", "WsFault", "decoded", "not_text"]
 
 #: Parts of fewer bytes are joined to the one before.
 _LARGE: Final = 4096
+#: By how much a compressed message may be larger than it is inflated, in bytes, and a thousandth of it.
+_SLACK: Final = 64 * 1024
 
 _utf8_decoder: Final = codecs.getincrementaldecoder("utf-8")
 
@@ -56,7 +58,7 @@ class Incoming:
     Large parts are kept as they came, small ones joined, so that a message takes about the same room in whatever parts it comes.
     """
 
-    __slots__ = ("_decoder", "_fragments", "_options", "_parts", "compressed", "size")
+    __slots__ = ("_compressed_size", "_decoder", "_fragments", "_options", "_parts", "compressed", "size")
 
     def __init__(self, text: bool, compressed: bool, options: WsOptions) -> None:
         self.compressed = compressed
@@ -64,15 +66,19 @@ class Incoming:
         self._parts: list[bytes | bytearray] = []
         self.size = 0  # in bytes, of what has come
         self._decoder = _utf8_decoder() if text else None
-        self._fragments = 0
+        self._fragments = self._compressed_size = 0
 
     def add_fragment(self, size: int) -> None:
         """A frame of it begins whose payload is `size` bytes; what is certain to be too much is refused before it comes."""
         self._fragments += 1
         if self._fragments > self._options.max_fragments:
             raise WsFault(CloseCode.TOO_BIG, LimitReached("max_fragments", self._options.max_fragments))
-        if not self.compressed:
-            self._check_size(size)
+        if self.compressed:
+            # DEFLATE makes what it cannot compress a little larger: a few bytes a block, and a block for each frame.
+            self._compressed_size += size
+            self._check_limit(self._compressed_size, self._options.max_message_size * 1025 // 1024 + _SLACK)
+        else:
+            self._check_limit(self.size + size, self._options.max_message_size)
 
     def add(self, data: bytes) -> None:
         """A part of it, not compressed (any more)."""
@@ -82,7 +88,7 @@ class Incoming:
                 self._decoder.decode(data[: self._options.max_message_size - self.size])
             except UnicodeDecodeError as error:
                 raise not_text(error) from error
-        self._check_size(len(data))
+        self._check_limit(self.size + len(data), self._options.max_message_size)
         self.size += len(data)
         parts = self._parts
         if len(data) >= _LARGE or not parts:
@@ -98,7 +104,6 @@ class Incoming:
         data = bytes(parts[0]) if len(parts) == 1 else b"".join(parts)
         return Binary(data) if self._decoder is None else Text(decoded(data))
 
-    def _check_size(self, more: int) -> None:
-        most = self._options.max_message_size
-        if self.size + more > most:
-            raise WsFault(CloseCode.TOO_BIG, LimitReached("max_message_size", most))
+    def _check_limit(self, size: int, most: int) -> None:
+        if size > most:
+            raise WsFault(CloseCode.TOO_BIG, LimitReached("max_message_size", self._options.max_message_size))

@@ -17,7 +17,7 @@ from twisted_gun.wire.ends import closed_by, cut_off
 from twisted_gun.wire.frames import ACK, LARGEST, ConnectionFault, ErrorCode, FrameType, Setting, code_name
 from twisted_gun.wire.pushes import Pushes
 from twisted_gun.wire.states import State
-from twisted_gun.wire.steps import Accepting, Close, PingAnswered, SettingsChanged, Steps, StreamFailed
+from twisted_gun.wire.steps import Accepting, Close, Leaving, PingAnswered, SettingsChanged, Steps, StreamFailed
 
 __all__ = ["Session"]
 
@@ -259,6 +259,8 @@ class Session(Pushes):
             error = GoAway(f"{text} ({code_name(code)}) It was not processed: send it again", code, last)
             self._unprocessed.append(stream.key)
             self._drop(stream, error)
+        if "closing" in self._deadlines and any(stream.tunnel for stream in self._streams.values()):
+            self._steps.append(Leaving())
 
     # The end.
 

@@ -17,6 +17,7 @@ from twisted_gun.events import StreamEvent
 __all__ = [
     "Accepting",
     "Close",
+    "Leaving",
     "Pause",
     "PauseUpload",
     "PingAnswered",
@@ -55,6 +56,11 @@ class Close:
 @dataclass(frozen=True, slots=True)
 class Accepting:
     """New requests may be given to the core again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """The peer ends the connection once what is under way is done, and soon anyway: what streams carry should come to its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +129,7 @@ Step = Union[
     Write,
     Close,
     Accepting,
+    Leaving,
     Pause,
     Resume,
     PauseUpload,

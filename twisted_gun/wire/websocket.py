@@ -98,7 +98,8 @@ class Websocket(WsSession):
     def _take_small(self, data: bytes, at: int, end: int) -> int:
         """The short way, for whole messages of up to 125 bytes, as many as there are; where it ended."""
         tell, stream, most, flow = self._steps.append, self._stream, self._small, self._flow
-        left = count = (MOST_TOLD - self._told) // FRAME_SIZE if flow is None else int(flow)
+        left = (MOST_TOLD - self._told) // FRAME_SIZE
+        left = count = left if flow is None else min(left, int(flow))
         while end - at >= 2 and left > 0:
             first, size = data[at], data[at + 1]
             stop = at + 2 + size

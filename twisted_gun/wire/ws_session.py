@@ -234,9 +234,8 @@ class WsSession:
     def _pong_received(self, data: bytes) -> None:
         if data in self._pings:
             # Those before it are answered too: a peer may answer only the last of several (RFC 6455 section 5.5.3).
-            asked = [*self._pings]
-            for payload in asked[: asked.index(data) + 1]:
-                ping, sent = self._pings.pop(payload)
+            while data in self._pings:
+                ping, sent = self._pings.pop(next(iter(self._pings)))
                 self._steps.append(PingAnswered(ping, self._now - sent))
         elif not self._silent:
             self._tell(Pong(data))
