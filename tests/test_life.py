@@ -8,7 +8,7 @@ from twisted.internet import error
 from twisted.python.failure import Failure
 
 import twisted_gun as gun
-from tests.stage import LifeCase, up
+from tests.stage import OK, LifeCase, feed, up
 from twisted_gun.net.factory import GunClientFactory
 from twisted_gun.net.timer import Deadlines
 from twisted_gun.testing import MemoryGun, RecordingReceiver
@@ -342,19 +342,42 @@ class RetryFunctionTests(LifeCase):
         self.assertEqual(times, [1, 3, 7, 15, 23, 31, 39])
 
     def test_backoff_starts_anew_after_success(self) -> None:
-        """Once the connection was up, backoff starts with its first delay again."""
-        world = self.world_of(gun.backoff(initial=1.0, maximum=8.0, jitter=False), retry=1)
-        for _ in range(7):
+        """Once the connection was up for ten seconds, or answered a request, backoff starts with its first delay again."""
+        for seconds, answered, anew in ((10, False, True), (9.9, False, False), (0, True, True)):
+            world = self.world_of(gun.backoff(initial=1.0, maximum=8.0, jitter=False), retry=1)
+            for _ in range(7):
+                world.advance(1)
+            world.endpoint.accept()
+            world.advance(8)
+            self.assertEqual(world.owner.names(), ["gun_up"])
+            if answered:
+                world.connection.get("/")
+                world.pump()
+                feed(world, OK)
+            world.advance(seconds)
+            world.endpoint.refuse()
+            world.peer.abort()
+            world.pump()
+            before = world.endpoint.attempts
             world.advance(1)
+            self.assertEqual(world.endpoint.attempts, before + anew, seconds)
+
+    def test_backoff_where_the_server_only_accepts(self) -> None:
+        """A server that accepts and closes at once is dialled less and less often too."""
+        world = self.world_of(gun.backoff(initial=1.0, maximum=8.0, jitter=False), retry=1)
         world.endpoint.accept()
-        world.advance(8)
-        self.assertEqual(world.owner.names(), ["gun_up"])
-        world.endpoint.refuse()
+        world.pump()
         world.peer.abort()
         world.pump()
-        before = world.endpoint.attempts
-        world.advance(1)
-        self.assertEqual(world.endpoint.attempts, before + 1)
+        times = []
+        for second in range(1, 40):
+            before = world.endpoint.attempts
+            world.advance(1)
+            if world.endpoint.attempts > before:
+                times.append(second)
+                world.peer.abort()
+                world.pump()
+        self.assertEqual(times, [1, 3, 7, 15, 23, 31, 39])
 
     def test_backoff_of_nothing(self) -> None:
         """Seconds that cannot be waited for are refused at the call."""

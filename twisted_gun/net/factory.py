@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import random
 from collections import deque
+from dataclasses import dataclass
 from typing import Any
 from typing import Protocol as Interface
 
@@ -32,6 +33,8 @@ __all__ = ["GunClientFactory", "Living", "backoff"]
 #: seconds, the next one waits like any other.
 _MOST_IMMEDIATE_RETRIES = 10
 _WITHIN_SECONDS = 10.0
+#: A connection that was up for so long was no failure, whatever it was good for.
+_STEADY_SECONDS = 10.0
 
 
 class Living(Interface):
@@ -81,6 +84,7 @@ class GunClientFactory(ReconnectingClientFactory):
         self._timed_out: TimedOut | None = None
         self._renewed = self._served = False  # whether the last connection ended only to be renewed, and had answered a request
         self._immediate: deque[float] = deque(maxlen=_MOST_IMMEDIATE_RETRIES)
+        self._up_at = 0.0
         #: Whether the end was asked for: nothing is dialled any more.
         self.ending = False
 
@@ -157,10 +161,13 @@ class GunClientFactory(ReconnectingClientFactory):
     # From the hop.
 
     def hop_up(self, hop: Hop[HttpCore]) -> None:
-        """The hop's core runs: the counts begin anew."""
+        """The hop's core runs: the counts begin anew, for `backoff` only once that has lasted."""
         self.state = "connected"
         self.last_failure = None
+        retries = self.retries if isinstance(self._options.retry_fun, _Backoff) else 0
         self.resetDelay()  # type: ignore[no-untyped-call]
+        self.retries = retries
+        self._up_at = self._deadlines.now()
         self._living.went_up(hop)
 
     def hop_lost(self, hop: Hop[HttpCore], was_up: bool, reason: GunError | None) -> None:
@@ -170,6 +177,8 @@ class GunClientFactory(ReconnectingClientFactory):
             self.state = "not_connected"
         if was_up:
             self._renewed, self._served = hop.core.renewable, hop.core.served
+            if self._served or self._deadlines.now() - self._up_at >= _STEADY_SECONDS:
+                self.retries = 0
             self._living.went_down(hop, reason)
 
     # Again.
@@ -259,20 +268,29 @@ def backoff(initial: float = 0.5, maximum: float = 60.0, jitter: bool = True) ->
     """
     A `retry_fun` that never gives up, and waits longer each time.
 
-    The first delay is `initial` seconds, each further one twice the one before, up to `maximum`. With `jitter` each is a random part
+    The first delay is `initial` seconds, each further one twice the one before, up to `maximum`; the first again after a connection that
+    answered a request, or was up for ten seconds: a server that only accepts and closes is not dialled without end. With `jitter` each is a random part
     of that, so that clients which lost the same server do not all come back at once. `retry` must be above 0. Raises `OptionError`.
     """
     for name, seconds in (("initial", initial), ("maximum", maximum)):
         if not (isinstance(seconds, (int, float)) and 0 < seconds < math.inf):
             raise OptionError(f"backoff.{name}", "seconds, a number > 0", seconds)
+    return _Backoff(initial, maximum, jitter)
 
-    def decide(left: int, options: Options) -> dict[str, Any]:
+
+@dataclass(frozen=True, slots=True)
+class _Backoff:
+    """What `backoff` makes."""
+
+    initial: float
+    maximum: float
+    jitter: bool
+
+    def __call__(self, left: int, options: Options) -> dict[str, Any]:
         # Gun keeps the count and starts it anew at `retry`; counting up from there tells which attempt this is.
         attempt = max(0, left - options.retry)
-        seconds = min(maximum, initial * 2.0 ** min(attempt, 64))
-        return {"retries": left + 1, "timeout": random.uniform(0.0, seconds) if jitter else seconds}
-
-    return decide
+        seconds = min(self.maximum, self.initial * 2.0 ** min(attempt, 64))
+        return {"retries": left + 1, "timeout": random.uniform(0.0, seconds) if self.jitter else seconds}
 
 
 _log = Logger()

@@ -32,6 +32,10 @@ MAX_REFUSAL_SIZE = 64 * 1024
 _UPGRADED = {"http": 101, "http2": 200}
 
 
+class _RefusedOverHttp2(UpgradeRefused):
+    """It may be granted over HTTP/1.1."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
     """
@@ -52,8 +56,8 @@ class Attempt:
             return await self._on_connection(self._ask, None)
         try:
             return await self._on_connection(self._upgrade, None)
-        except UpgradeRefused:
-            # The server speaks HTTP/2, but has no websockets there (RFC 8441 section 3).
+        except _RefusedOverHttp2:
+            # The server speaks HTTP/2, but has no websockets there (RFC 8441 section 3), or none that will do.
             if not self.asked.target.secure or "http1" not in self.request.connect_options.protocols:
                 raise
         return await self._on_connection(self._upgrade, ("http1",))
@@ -90,6 +94,8 @@ class Attempt:
         try:
             upgrade = await stream.await_upgrade(self.request.receive_timeout)
         except UpgradeRefused as refusal:
+            if refusal.response is None and protocol == "http2":
+                raise _RefusedOverHttp2(str(refusal), None) from refusal
             if refusal.response is None:
                 raise
             return await self._refused(stream, refusal.response)

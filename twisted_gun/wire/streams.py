@@ -317,7 +317,7 @@ class Streams:
 
     def _switch(self, stream: StreamState, protocol: bytes, head: ResponseHead) -> None:
         """RFC 8441 section 5: the stream carries another protocol now; how much of it may come is for that to say."""
-        stream.tunnel = self.served = True
+        stream.tunnel = True
         stream.flow, stream.held = None, False
         self._steps.append(Upgrade(stream=stream.key, protocols=(protocol,), headers=head.headers))
 
