@@ -23,7 +23,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("headers", "options", "wire", "wire.steps", "net"),
     ("wire.core", "wire.response", "wire.ends", "wire.frames", "wire.hpack", "wire.states", "wire.waits", "wire.windows"),
     ("wire.masking", "wire.deflate", "wire.message"),
-    ("wire.content", "wire.exchange", "wire.fields", "wire.handshake", "wire.head"),
+    ("wire.content", "wire.exchange", "wire.fields", "wire.handshake", "wire.head", "wire.sending"),
     ("wire.http1", "wire.streams", "wire.ws_session"),
     ("wire.pushes",),
     ("wire.session",),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+from random import Random
 from typing import Any
 
 import twisted_gun as gun
@@ -342,6 +344,24 @@ class ProducerTests(WebsocketCase):
         self.assertLess(written, 300_000)
         self.end(world)
 
+    def test_paused_within_a_list(self) -> None:
+        """What it sends when it is paused goes behind all of the list that was too much, compressed too."""
+        much = Random(6455).randbytes(100_000)  # which does not get smaller
+        for within in (False, True):
+            world, stream, told = self.told(end={"extensions": "permessage-deflate"}, ws_opts={"compress": True})
+            producer = Push(partial(_paused_first, stream, ["one two three once more"]))
+            stream.registerProducer(producer, True)
+            sent: list[gun.Text | gun.Binary] = [gun.Text("one two three"), gun.Binary(much), gun.Text("one two three again")]
+            if within:
+                told.react = partial(_answer_once, [sent])
+                world.peer.end.send("go")
+            else:
+                stream.ws_send(sent)
+            world.pump()
+            self.assertEqual(producer.asked[:1], ["pause"])
+            self.assertEqual(world.peer.end.frames, [*sent, gun.Text("one two three once more")])
+            self.end(world)
+
     def test_registered_while_full(self) -> None:
         """One that is registered while the transport is full is paused at once."""
         world, stream = self.upgraded()
@@ -385,6 +405,30 @@ class ProducerTests(WebsocketCase):
             self.assertEqual(producer.asked, ["stop"], how)
             stream.write(b"late")
             self.end(world)
+
+    def test_stopped_by_our_close(self) -> None:
+        """When we have sent a Close it is stopped, push or pull, before the peer has answered: nothing more may be sent."""
+        for push in (True, False):
+            for how in ("close", "shutdown"):
+                world, stream = self.upgraded(end={"answer_close": False}, retry=0)
+                producer = Push(partial(_write_when_asked, stream))
+                stream.registerProducer(producer, push)
+                if how == "close":
+                    stream.ws_send(gun.Close(1000))
+                else:
+                    world.connection.shutdown()
+                before = list(producer.asked)
+                self.assertEqual(before[-1:], ["stop"], how)
+                world.pump()
+                self.assertFalse(stream.ended)
+                late = Push()
+                stream.registerProducer(late, push)
+                self.assertEqual(late.asked, ["stop"])
+                world.peer.end.close(1000)
+                world.pump()
+                self.assertTrue(stream.ended)
+                self.assertEqual((producer.asked, late.asked), (before, ["stop"]))
+                self.end(world)
 
     def test_after_the_end(self) -> None:
         """Registered after the end it is stopped at once; a second one beside another is refused."""
@@ -437,6 +481,21 @@ class WindowTests(WebsocketCase):
         world.pump()
         self.assertEqual(producer.asked, ["pause", "resume"])
         self.assertEqual(world.peer.end.frames, [gun.Binary(bytes(100_000))])
+        self.end(world)
+
+    def test_paused_within_a_message(self) -> None:
+        """What a producer sends when it is paused goes behind the message whose very header filled the window."""
+        world, stream = self.upgraded(end={"open_windows": False})
+        producer = Push(partial(_paused_first, stream, ["paused"]))
+        stream.registerProducer(producer, True)
+        first, second = bytes(65_535 - 8), b"z" * 70_000  # the first, with its header, leaves nothing of the window
+        stream.ws_send(first)
+        stream.ws_send(second)
+        self.assertEqual(producer.asked[:1], ["pause"])
+        world.peer.window_update(0, 200_000)
+        world.peer.window_update(world.peer.requests[0], 200_000)
+        world.pump()
+        self.assertEqual(world.peer.end.frames, [gun.Binary(first), gun.Binary(second), gun.Text("paused")])
         self.end(world)
 
     def test_granted_while_full(self) -> None:
@@ -495,6 +554,24 @@ class StalledTests(WebsocketCase):
         (down,) = told.of(gun.Down)
         self.assertEqual((down.protocol, down.reason, down.killed_streams), ("ws", reason, (stream,)))
         self.end(world)
+
+
+def _paused_first(stream: gun.Stream, last: list[str], asked: str) -> None:
+    """Sends the last word when it is paused, once."""
+    if asked == "pause" and last:
+        stream.ws_send(last.pop())
+
+
+def _write_when_asked(stream: gun.Stream, asked: str) -> None:
+    """Writes a little each time that it is asked to."""
+    if asked == "resume":
+        stream.write(b"x")
+
+
+def _answer_once(answers: list[Any], event: Any) -> None:
+    """Sends the next of `answers`, as long as there are any."""
+    if answers:
+        event.stream.ws_send(answers.pop(0))
 
 
 def _done() -> Any:

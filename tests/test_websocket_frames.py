@@ -62,6 +62,22 @@ class SendTests(WebsocketCase):
         self.assertEqual(world.peer.end.frames, [gun.Text(frame) if isinstance(frame, str) else gun.Binary(frame) for frame in flat])
         self.end(world)
 
+    def test_close_in_a_turn(self) -> None:
+        """A Close that is sent by whoever is being told goes behind what was asked for before: the answer to a ping of the same read."""
+        world, stream, told = self.told(retry=0)
+        peer = world.peer
+
+        def answer(event: Any) -> None:
+            if isinstance(event, gun.Ws) and isinstance(event.frame, gun.Text):
+                stream.ws_send(gun.Close(1000))
+
+        told.react = answer
+        peer.end.send_raw(server_frame(Opcode.TEXT, b"bye") + server_frame(Opcode.PING, b"p"))
+        world.pump()
+        self.assertEqual(peer.end.frames, [gun.Pong(b"p"), gun.Close(1000)])
+        self.assertEqual(self.told_once(told, stream).frame, gun.Close(1000))
+        self.end(world)
+
     def test_short_forms(self) -> None:
         """str is a Text; bytes, a bytearray and a memoryview are a Binary, alone or in a list."""
         world, stream = self.upgraded()

@@ -262,10 +262,51 @@ class BesideTests(WebsocketCase):
         self.assert_nothing_left(world)
 
     def test_server_goes_away(self) -> None:
-        """A server that goes away leaves the websockets open; when the last has ended the connection is made anew."""
-        world, stream, told = self.told(end={"echo": True})
+        """A server that goes away: each websocket is closed by 1001, requests are answered; then the connection is made anew."""
+        told = RecordingReceiver()
+        world = self.up(owner=told, reply_to=told)
+        sockets = [world.connection.ws_upgrade("/1"), world.connection.ws_upgrade("/2")]
+        request = world.connection.get("/")
+        world.pump()
+        peer = world.peer
+        peer.goaway()
+        world.pump()
+        self.assertEqual([end.frames for end in peer.ends], [[gun.Close(1001)]] * 2)
+        for stream in sockets:
+            self.assertEqual(self.told_once(told, stream).frame, gun.Close(1001))
+        self.assertEqual(told.of(gun.Down), [])
+        peer.respond(peer.requests[2], 200, {}, b"alive")
+        world.pump()
+        self.assertEqual(self.told_once(told, request).data, b"alive")
+        (down,) = told.of(gun.Down)
+        self.assertEqual((down.reason, down.killed_streams), (None, ()))
+        self.assertEqual(world.endpoint.attempts, 2)
+        self.end(world)
+
+    def test_server_goes_away_and_does_not_answer(self) -> None:
+        """What still comes is told; without a Close the websocket ends when the time is over. Said twice, it is closed once."""
+        world, stream, told = self.told(end={"answer_close": False}, retry=0)
+        peer = world.peer
+        peer.goaway()
+        world.pump()
+        peer.goaway()
+        peer.end.send("last words")
+        world.pump()
+        self.assertEqual(peer.end.frames, [gun.Close(1001)])
+        self.assertEqual(frames(told), [gun.Text("last words")])
+        self.assertRaises(gun.BadState, stream.ws_send, "more")
+        world.advance(15.0)
+        reason = self.told_once(told, stream).reason
+        self.assertIsInstance(reason, gun.TimedOut)
+        self.assertEqual(reason.stage, "closing")
+        self.end(world)
+
+    def test_server_goes_away_without_haste(self) -> None:
+        """Where http2_opts.closing_timeout is None the websockets are left open; when the last has ended the connection is made anew."""
+        world, stream, told = self.told(end={"echo": True}, http2_opts={"closing_timeout": None})
         world.peer.goaway()
         world.pump()
+        world.advance(1000)
         stream.ws_send("alive")
         world.pump()
         self.assertEqual(frames(told), [gun.Text("alive")])

@@ -96,6 +96,11 @@ class Layer:
         if self.stream.ended:
             raise BadState("the websocket has ended: it takes no more frames")
         hop, core = self.hop, self.core
+        if type(frames) is str or type(frames) is bytes:
+            data = core.small(frames)
+            if data is not None:
+                hop.write(data)
+                return
         pieces = core.send(outgoing(frames), self._now())
         if core.open:
             if len(pieces) == 1:

@@ -23,6 +23,7 @@ from twisted_gun.wire.core import Losses
 from twisted_gun.wire.steps import (
     Accepting,
     Close,
+    Leaving,
     Pause,
     PauseUpload,
     PingAnswered,
@@ -98,6 +99,9 @@ class _Above:
 
     def accepting(self, hop: Hop[Any]) -> None:
         self._was_told("accepting")
+
+    def leaving(self) -> None:
+        self._was_told("leaving")
 
     def tell(self, event: Any) -> None:
         self._was_told("tell", event)
@@ -213,7 +217,7 @@ class StepTests(HopCase):
         self.connect()
         error = gun.StreamClosed("x")
         steps: Steps = [Accepting(), PauseUpload(1), ResumeUpload(1), StreamFailed(2, error), TunnelData(3, b"d"), TunnelClosed(3)]
-        steps += [PingAnswered(4, 0.5), SettingsChanged({"max_frame_size": 5})]
+        steps += [Leaving(), PingAnswered(4, 0.5), SettingsChanged({"max_frame_size": 5})]
         self.hop.perform(steps)
         expected: list[tuple[Any, ...]] = [
             ("up",),
@@ -223,6 +227,7 @@ class StepTests(HopCase):
             ("failed", 2, error),
             ("tunnel", 3, b"d"),
             ("tunnel closed", 3),
+            ("leaving",),
             ("ping", 4, 0.5),
             ("settings", {"max_frame_size": 5}),
         ]
@@ -253,6 +258,33 @@ class StepTests(HopCase):
         self.pump()
         self.assertEqual(self.writes, [MUCH, b"after"])
         self.assertEqual(self.peer.received, MUCH + b"after")
+
+    def test_pieces_written_while_being_paused(self) -> None:
+        """So it is with what comes in pieces, outside of any turn: nothing that is asked for meanwhile goes between them."""
+        self.connect()
+        pauses = iter([[b"after", b"wards"]])
+        self.above.react = lambda said: self.hop.write_all(next(pauses, [])) if said == ("upload", None, True) else None
+        self.hop.write_all([MUCH, b"payload"])
+        self.pump()
+        self.assertEqual(self.peer.received, MUCH + b"payload" + b"afterwards")
+
+    def test_pieces_written_in_a_turn(self) -> None:
+        """In the midst of a turn too, where the first of them is what makes it too much."""
+        self.connect()
+        before = b"x" * (64 * 1024)
+        pauses = iter([b"after"])
+
+        def react(said: tuple[Any, ...]) -> None:
+            if said[0] == "tunnel":
+                self.hop.write(before)
+                self.hop.write_all([b"head", b"payload"])
+            elif said == ("upload", None, True):
+                self.hop.write(next(pauses, b""))
+
+        self.above.react = react
+        self.hop.perform([TunnelData(1, b"")])
+        self.pump()
+        self.assertEqual(self.peer.received, before + b"headpayloadafter")
 
     def test_core_is_held(self) -> None:
         """A core hears that the transport takes no more, and that it takes more again; what the core then gives is written."""

@@ -91,6 +91,17 @@ class IntoTests(TalkCase):
         self.assertEqual(response.status, 101)
         self.assert_nothing_left()
 
+    def test_halt_with_unread_messages(self) -> None:
+        """What was not given to it does not keep it from the end, however much it is."""
+        self.peer(("send", "a"), *[("send", bytes(4096))] * 100)
+        answered: Deferred[Any] = Deferred()
+        told = Told(lambda pair: answered.addCallback(lambda _: ("halt", pair)))
+        got = self.run_into(told)
+        answered.callback(None)
+        self.assertEqual(self.got(got).status, 101)
+        self.assertEqual((told.frames, self.sent()), ([gun.Text("a")], [gun.Close()]))
+        self.assert_nothing_left()
+
     def test_halt_with_frames(self) -> None:
         """With frames these are sent before."""
         self.peer(("send", "a"))
@@ -117,15 +128,20 @@ class IntoTests(TalkCase):
         self.assertIs(self.successResultOf(got), other)
 
     def test_ping(self) -> None:
-        """The seed's example, which answers a ping itself: the server gets one pong all the same."""
-        self.peer(("send", gun.Ping(b"x")), ("send", "a"), ("expect", "end"), ("close",))
+        """The seed's example, which answers a ping itself, in whatever form: the server gets one pong all the same."""
+        forms: list[tuple[bytes, Any]] = [(b"x", gun.Pong(b"x")), (b"x", ("pong", b"x")), (b"x", ("pong", bytearray(b"x"))), (b"", "pong")]
+        for data, form in forms:
+            self.peer(("send", gun.Ping(data)), ("send", "a"), ("expect", "end"), ("close",))
+            pinged = Told(("cont", [form]), ("cont", [gun.Text("end")]))
+            self.got(self.run_into(pinged))
+            self.assertEqual(pinged.frames, [gun.Ping(data), gun.Text("a")])
+            self.assertEqual(self.sent()[:2], [gun.Pong(data), gun.Text("end")])
 
-        def into(data: Any, pair: Any) -> Any:
-            answers: list[Any] = [gun.Pong(frame.data) for frame in data[1] if isinstance(frame, gun.Ping)]
-            return ("cont", answers, pair) if answers else ("cont", [gun.Text("end")], pair)
-
-        self.got(self.run_into(into))
-        self.assertEqual(self.sent()[:2], [gun.Pong(b"x"), gun.Text("end")])
+    def test_another_pong(self) -> None:
+        """A pong that answers no ping of the message is sent like any other frame."""
+        self.peer(("send", gun.Ping(b"x")), ("expect", gun.Pong), ("expect", gun.Pong), ("close",))
+        self.got(self.run_into(Told(("cont", [("pong", b"y")]))))
+        self.assertEqual(self.sent()[:2], [gun.Pong(b"x"), gun.Pong(b"y")])
 
     def test_deferred(self) -> None:
         """It may answer by a Deferred, or be a coroutine function; the next message waits."""

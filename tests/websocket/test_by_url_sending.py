@@ -15,6 +15,7 @@ from zope.interface import provider
 
 from tests.websocket.servers import ByUrlCase, MakePeer, answer, hanging_up, raw, silent
 from twisted_gun.errors import ConnectFailed, GunError, InvalidRequest, LimitReached, OptionError, TimedOut
+from twisted_gun.testing import WebsocketPeer
 from twisted_gun.websocket import by_url
 from twisted_gun.websocket.by_url import RedirectRefused, Response, StatusError, TooManyRedirects
 
@@ -471,6 +472,25 @@ class CancelTests(ByUrlCase):
             self.failureResultOf(sent[0], CancelledError)
             self.servers.advance(100.0)
             self.assertEqual(len(self.servers.dialled), dialled + 1)
+            self.assert_nothing_left()
+
+    def test_while_dialling(self) -> None:
+        """From within the endpoint's callable, which cannot be stopped: what is got for it, a websocket too, is closed again."""
+        for url in (URL, "ws://example.org/feed"):
+            self.servers.serve(*HOST, answer(503), OK if url == URL else WebsocketPeer)
+            sent: list[Deferred[Response]] = []
+
+            def dial(host: str, port: int, sent: list[Deferred[Response]] = sent) -> Any:
+                if sent:
+                    sent[0].cancel()
+                return self.servers.endpoint(host, port)
+
+            self.servers.peers.clear()
+            sent.append(self.servers.request(url, connect_options={"endpoint": dial}, retry_log_level=False).get())
+            self.servers.advance()
+            self.servers.advance(1.0)
+            self.failureResultOf(sent[0], CancelledError)
+            self.assertEqual([len(peer.requests) for peer in self.servers.peers], [1, 1])
             self.assert_nothing_left()
 
     def test_auth_that_waits(self) -> None:

@@ -19,6 +19,7 @@ from twisted_gun.wire.http1 import Http1
 from twisted_gun.wire.steps import (
     Accepting,
     Close,
+    Leaving,
     Pause,
     PauseUpload,
     PingAnswered,
@@ -315,7 +316,7 @@ def _entry_of_another_kind(step: Step) -> tuple[Any, ...]:
         return "settings changed", dict(step.settings)
     if isinstance(step, (PauseUpload, ResumeUpload)):
         return "pause upload" if isinstance(step, PauseUpload) else "resume upload", step.stream
-    assert isinstance(step, (Accepting, Pause, Resume)), step
+    assert isinstance(step, (Accepting, Leaving, Pause, Resume)), step
     return (type(step).__name__.lower(),)
 
 

@@ -175,7 +175,7 @@ class AnswerTests(TunnelCase):
                     ("tunnel", A, b"hi!"),
                 ],
             )
-            self.assertTrue(talk.core.served)
+            self.assertFalse(talk.core.served, "that is for what it carries to show")
 
     def test_events(self) -> None:
         """The steps themselves; the connection takes requests as before."""
@@ -507,13 +507,13 @@ class EndTests(TunnelCase):
         self.assertEqual(talk.outline, [("failed", A, PROTOCOL_VIOLATION), ("close", PROTOCOL_VIOLATION)])
 
     def test_goaway(self) -> None:
-        """A tunnel that the server still counts lives on; no other can be asked for. It has `closing_timeout`."""
+        """A tunnel that the server still counts lives on, and is told that it should end; no other can be asked for."""
         talk = self.switched(closing_timeout=5.0)
         talk.receive(talk.peer.goaway(1))
         self.assertFalse(talk.core.accepting)
         talk.send(A, b"still")
         talk.receive(talk.peer.data(1, b"here"))
-        self.assertEqual(talk.outline, [("tunnel", A, b"here")])
+        self.assertEqual(talk.outline, [("leaving",), ("tunnel", A, b"here")])
         talk.receive(talk.peer.data(1, b"", True))
         steps = talk.send(A, b"", True)
         self.assertEqual(outline(steps)[-1], ("close", None))
@@ -526,11 +526,14 @@ class EndTests(TunnelCase):
         self.assertEqual(talk.core.losses().unprocessed, (A,))
 
     def test_goaway_and_time(self) -> None:
-        """Not for longer than `closing_timeout`."""
+        """Not for longer than `closing_timeout`; where that is None it may last, and is told nothing."""
         talk = self.switched(closing_timeout=5.0)
         talk.receive(talk.peer.goaway(1))
         talk.at(5.0)
-        self.assertEqual(talk.outline, [("failed", A, "TimedOut(closing, 5.0)"), ("close", "TimedOut(closing, 5.0)")])
+        self.assertEqual(talk.outline[1:], [("failed", A, "TimedOut(closing, 5.0)"), ("close", "TimedOut(closing, 5.0)")])
+        talk = self.switched(closing_timeout=None)
+        talk.receive(talk.peer.goaway(1))
+        self.assertEqual((talk.outline, talk.core.deadline()), ([], None))
 
     def test_shutdown(self) -> None:
         """Shutting down, a tunnel is waited for like a response."""

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from collections.abc import Iterator
+from typing import Any
+
 from twisted_gun.errors import BadState
 from twisted_gun.events import Close, Ping, Pong, Text
 
@@ -111,6 +115,21 @@ class FloodTests(WsCase):
         self.assertEqual(talk.sent, [Pong(b"1"), Text("meanwhile"), Pong(b"3"), Pong(b"4")])
 
 
+class Counted(OrderedDict[bytes, Any]):
+    """Counts what is looked at when it is gone through, and what is taken from its front."""
+
+    looked_at = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        for key in super().__iter__():
+            self.looked_at += 1
+            yield key
+
+    def popitem(self, last: bool = True) -> tuple[bytes, Any]:
+        self.looked_at += 1
+        return super().popitem(last)
+
+
 class OwnPingTests(WsCase):
     """Pings that somebody asks for."""
 
@@ -148,6 +167,17 @@ class OwnPingTests(WsCase):
         talk.now = 5.0
         talk.receive(pong(payloads[1]), pong(payloads[0]), pong(payloads[2]))
         self.assertEqual(talk.outline, [("ping answered", "1", 5.0), ("ping answered", "2", 4.0), ("ping answered", "3", 3.0)])
+
+    def test_very_many(self) -> None:
+        """However many are under way, a pong takes no longer: only the pings that it answers are looked at."""
+        talk = self.talk()
+        talk.core._pings = pings = Counted()
+        for key in range(500):
+            talk.ping(key)
+        payloads = [frame.data for frame in talk.sent if isinstance(frame, Ping)]
+        talk.receive(*map(pong, payloads))
+        self.assertEqual([entry[1] for entry in talk.outline], [*range(500)])
+        self.assertLessEqual(pings.looked_at, 2 * 500)
 
     def test_another_pong(self) -> None:
         """A pong with other data answers nothing."""

@@ -160,6 +160,13 @@ class TurnTests(WsCase):
         self.assertLessEqual(max(counts), 4096)
         self.assertEqual(talk.frames, [*[Text("")] * 10_000, Text("the last")])
 
+    def test_much_flow(self) -> None:
+        """However much flow its owner has allowed."""
+        talk = self.talk(flow=1_000_000)
+        talk.receive(text("") * 10_000 + text("the last"))
+        self.assertLessEqual(max(self.turns(talk)), 4096)
+        self.assertEqual(talk.frames, [*[Text("")] * 10_000, Text("the last")])
+
     def test_pings(self) -> None:
         """Pings that are told count as well."""
         talk = self.talk(silent=False)

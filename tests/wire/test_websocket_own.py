@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import zlib
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -33,6 +34,35 @@ class OwnTests(SynchronousTestCase):
             talk = WsConversation()
             talk.receive(data)
             self.assertEqual((talk.outline[-1][:2], talk.sent), (("failed", A), [Close(code)]))
+
+    def test_compressed_size(self) -> None:
+        """What is compressed may be as large as the message, and a little more; announced to be larger it is refused, frame or message."""
+        most = 1024 * 1024
+        largest = most * 1025 // 1024 + 64 * 1024
+        empty = b"\x03\0" * 500  # blocks with nothing in them
+        for before in (b"", server_frame(Opcode.TEXT, empty, fin=False, rsv=RSV1)):
+            for more in (0, 1):
+                talk = WsConversation(deflate=agreed(), max_message_size=most)
+                length = largest - len(empty) + more if before else largest + more
+                talk.receive(
+                    before + server_frame(Opcode.CONTINUATION if before else Opcode.TEXT, length=length, rsv=0 if before else RSV1)
+                )
+                self.assertEqual(talk.outline, [("failed", A, f"LimitReached(max_message_size, {most})")] if more else [])
+                self.assertEqual(talk.sent, [Close(1009)] if more else [])
+
+    def test_not_compressible(self) -> None:
+        """Content that only grows when it is compressed may have max_message_size all the same, in one frame or in many."""
+        most = 1024 * 1024
+        for level, memory_level in ((0, 8), (0, 1), (6, 1)):
+            stored = zlib.compressobj(level, zlib.DEFLATED, -15, memory_level)
+            content = random.Random(7692).randbytes(most)
+            pieces = [stored.compress(content[at : at + 1024]) + stored.flush(zlib.Z_SYNC_FLUSH) for at in range(0, most, 1024)]
+            self.assertGreater(sum(map(len, pieces)), most)
+            pieces[-1] = pieces[-1][:-4]
+            for parts in ([b"".join(pieces)], pieces):
+                talk = WsConversation(deflate=agreed(), max_message_size=most)
+                talk.receive(fragments(Opcode.BINARY, *parts, rsv=RSV1))
+                self.assertEqual(talk.frames, [Binary(content)])
 
     def test_two_faults(self) -> None:
         """Text that is both no text and too long is what it is first, whether it is inflated at once or bit by bit."""

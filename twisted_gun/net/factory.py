@@ -269,8 +269,9 @@ def backoff(initial: float = 0.5, maximum: float = 60.0, jitter: bool = True) ->
     A `retry_fun` that never gives up, and waits longer each time.
 
     The first delay is `initial` seconds, each further one twice the one before, up to `maximum`; the first again after a connection that
-    answered a request, or was up for ten seconds: a server that only accepts and closes is not dialled without end. With `jitter` each is a random part
-    of that, so that clients which lost the same server do not all come back at once. `retry` must be above 0. Raises `OptionError`.
+    answered a request, or was up for ten seconds: a server that only accepts and closes is not dialled without end. With `jitter` each is
+    a random part of that, so that clients which lost the same server do not all come back at once. `retry` must be above 0. Raises
+    `OptionError`.
     """
     for name, seconds in (("initial", initial), ("maximum", maximum)):
         if not (isinstance(seconds, (int, float)) and 0 < seconds < math.inf):

@@ -214,10 +214,12 @@ class Hop(Protocol, Generic[AnyCore]):
             self._write(data)
 
     def write_all(self, pieces: list[bytes]) -> None:
-        """Send `pieces` one after another: in a turn, so that what is asked for between two of them goes behind the last."""
+        """Send `pieces` one after another: in a turn, so that what is asked for meanwhile goes behind the last of them."""
         performing, self._performing = self._performing, True
-        for data in pieces:
-            self.write(data)
+        self._out += pieces
+        self._queued += sum(map(len, pieces))
+        if self._queued > _MOST_QUEUED:
+            self._hold_senders_back()
         self._performing = performing
         if not performing:
             self.perform([])

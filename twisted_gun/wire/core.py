@@ -142,6 +142,9 @@ class WsCore(Core, Protocol):
     def closed(self) -> bool:
         """Whether the closing handshake is complete."""
 
+    def small(self, message: str | bytes) -> bytes | None:
+        """What to write to send `message`, where it is small and takes the short way; None where `send` has to look at it."""
+
     def send(self, frames: Sequence[tuple[int, bytes]], now: float) -> list[bytes]:
         """
         What to write to send frames, each an opcode and a payload; raises `BadState` once a Close frame was sent or received.

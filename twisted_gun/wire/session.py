@@ -257,8 +257,7 @@ class Session(Pushes):
         self._leave()
         for stream in [stream for stream in self._streams.values() if stream.id > last and stream.id % 2]:
             error = GoAway(f"{text} ({code_name(code)}) It was not processed: send it again", code, last)
-            self._unprocessed.append(stream.key)
-            self._drop(stream, error)
+            self._never_processed(stream, error)
         if "closing" in self._deadlines and any(stream.tunnel for stream in self._streams.values()):
             self._steps.append(Leaving())
 

@@ -3,7 +3,7 @@ The streams of an HTTP/2 connection (RFC 9113 sections 5, 6.9 and 8): requests, 
 
 What both cores do alike, above their frames. Responses are checked here, so that a malformed one ends its own stream only. Each call
 from outside gathers its steps in `_steps` and its bytes in `_out`, and `_done` hands them over: all bytes of a call are one write.
-The connection itself, its beginning and its end, is the heir's, `wire/session.py`.
+How content goes out is in `wire/sending.py`; the connection itself, its beginning and its end, is the heirs', `wire/session.py`.
 """
 
 from __future__ import annotations
@@ -18,8 +18,18 @@ from twisted_gun.options import Http2Options
 from twisted_gun.wire.core import Request
 from twisted_gun.wire.fields import RequestFields, ResponseHead, check_trailers, parse_response, request_fields
 from twisted_gun.wire.frames import DEFAULT_FRAME_SIZE, DEFAULT_WINDOW, LARGEST, ConnectionFault, ErrorCode, code_name
+from twisted_gun.wire.sending import MOST_AT_A_TIME, UPDATES_OF_REQUEST, Sending
 from twisted_gun.wire.states import RECEIVED, SENT, State, StreamState
-from twisted_gun.wire.steps import Accepting, Close, PauseUpload, ResumeUpload, Steps, StreamFailed, TunnelClosed, TunnelData, Write
+from twisted_gun.wire.steps import (
+    Accepting,
+    Close,
+    Leaving,
+    Steps,
+    StreamFailed,
+    TunnelClosed,
+    TunnelData,
+    Write,
+)
 from twisted_gun.wire.waits import waits
 from twisted_gun.wire.windows import Glitches, window_rules
 
@@ -31,16 +41,9 @@ _BEFORE_SETTINGS: Final = 100
 _REMEMBERED: Final = 1000
 #: How many frames other than DATA may still come for a stream that we have reset: interim responses, the final one and its trailers.
 _LATE_FRAMES: Final = 20
-#: How many WINDOW_UPDATE frames a request, or a piece of its content, may be answered with, and for how many bytes there is one more.
-_UPDATES_OF_REQUEST: Final = 4
-_BYTES_OF_UPDATE: Final = 1024
-#: A queued upload sends this many bytes, then it is another's turn.
-_TURN: Final = 64 * 1024
-#: So much content goes out at a time; the rest of what the windows would let out waits until the transport has taken that.
-_MOST_AT_A_TIME: Final = 1024 * 1024
 
 
-class Streams:
+class Streams(Sending):
     """The streams of one connection; `promised` makes the key of a pushed stream, from its parent's and its method."""
 
     def __init__(self, options: Http2Options, scheme: bytes, promised: Callable[[Any, bytes], Any]) -> None:
@@ -65,7 +68,7 @@ class Streams:
         self._connection_window = DEFAULT_WINDOW  # of what we receive
         self._uploads: dict[StreamState, float] = {}  # those with queued content, and when they last sent any; the next to be served first
         self._sending_held = False  # by the transport
-        self._budget = _MOST_AT_A_TIME
+        self._budget = MOST_AT_A_TIME
         self._deadlines: dict[str, float] = {}
         self._unprocessed: deque[object] = deque(maxlen=max(_REMEMBERED, options.max_streams))
         self._glitches = Glitches(options.max_glitches, options.glitches_per_second)
@@ -83,14 +86,6 @@ class Streams:
 
     def _send_headers(self, stream: StreamState, request: RequestFields, fin: bool) -> None:
         """Send the fields of a request."""
-        raise NotImplementedError
-
-    def _sendable(self, stream: StreamState) -> int:
-        """How many bytes of content the windows let out."""
-        raise NotImplementedError
-
-    def _send_data(self, stream: StreamState, data: bytes | memoryview, fin: bool) -> None:
-        """Send content, as many DATA frames as it takes; the windows let it out."""
         raise NotImplementedError
 
     def _send_reset(self, stream_id: int, code: ErrorCode) -> None:
@@ -149,7 +144,7 @@ class Streams:
         state.protocol = request.protocol
         self._streams[stream_id] = self._by_key[stream] = state
         self._requests += 1
-        self._updates += _UPDATES_OF_REQUEST
+        self._updates += UPDATES_OF_REQUEST
         self._send_headers(state, fields, fin)
         if body:
             self._send_content(state, body, True)
@@ -198,85 +193,6 @@ class Streams:
         self._send_queued()
         return self._done()
 
-    # Sending content.
-
-    def _room(self, stream: StreamState) -> int:
-        """How many bytes of content may go out now; settings may have left a window below zero (RFC 9113 section 6.9.2)."""
-        return 0 if self._sending_held else max(min(self._sendable(stream), self._budget), 0)
-
-    def _send_content(self, stream: StreamState, data: bytes, fin: bool) -> None:
-        """Send what the windows let out, and keep the rest."""
-        self._updates += _UPDATES_OF_REQUEST + len(data) // _BYTES_OF_UPDATE
-        if stream.queue is not None:
-            stream.queue.append(data)
-            stream.queued_fin = fin
-            return
-        room = self._room(stream)  # RFC 9113 section 6.9.1: the end alone needs none
-        if len(data) <= room:
-            if data or fin:
-                self._send_piece(stream, data, fin)
-            if fin:
-                self._sent_all(stream)
-            return
-        if room:
-            self._send_piece(stream, memoryview(data)[:room], False)
-        stream.queue = deque([memoryview(data)[room:]])
-        stream.queued_fin = fin
-        self._uploads[stream] = self._now
-        self._steps.append(PauseUpload(stream.key))
-
-    def _send_queued(self) -> None:
-        """The windows have opened: each upload sends a piece, again and again, until they are shut."""
-        progress = True
-        while progress and self._uploads:
-            progress = False
-            threshold = self._options.stream_window_data_threshold
-            for stream in sorted(self._uploads, key=lambda stream: stream.send_window < threshold):
-                progress = self._send_turn(stream) or progress
-
-    def _send_own(self, stream: StreamState) -> None:
-        """The window of this stream has opened."""
-        while stream in self._uploads and self._send_turn(stream):
-            pass
-
-    def _send_turn(self, stream: StreamState) -> bool:
-        """Send a piece of what is queued; whether there was room for any."""
-        queue = stream.queue
-        assert queue is not None
-        room = most = min(self._room(stream), _TURN)
-        while queue and (room > 0 or not queue[0]):
-            data = queue.popleft()
-            if len(data) > room:
-                queue.appendleft(data[room:])
-                data = data[:room]
-            room -= len(data)
-            fin = stream.queued_fin and not queue
-            if data or fin:
-                self._send_piece(stream, data, fin)
-        if queue and room == most:
-            return False
-        self._uploads.pop(stream)
-        if queue:
-            self._uploads[stream] = self._now  # behind the others, which those that found no room are not
-            return True
-        stream.queue = None
-        if stream.queued_fin:
-            self._sent_all(stream)
-        else:
-            self._steps.append(ResumeUpload(stream.key))
-        return True
-
-    def _send_piece(self, stream: StreamState, data: bytes | memoryview, fin: bool) -> None:
-        self._budget -= len(data)
-        self._send_data(stream, data, fin)
-
-    def _sent_all(self, stream: StreamState) -> None:
-        stream.state = SENT[stream.state, True]
-        if stream.state is State.CLOSED:  # of a tunnel only: else a response that is complete before its request has ended the stream
-            self._forget(stream)
-        elif self._waits is not None:
-            self._waits.begin(stream, self._now)
-
     # From the peer: messages.
 
     def _headers_received(self, stream_id: int, fields: Headers, fin: bool) -> None:
@@ -320,6 +236,8 @@ class Streams:
         stream.tunnel = True
         stream.flow, stream.held = None, False
         self._steps.append(Upgrade(stream=stream.key, protocols=(protocol,), headers=head.headers))
+        if "closing" in self._deadlines:
+            self._steps.append(Leaving())
 
     def _take_trailers(self, stream: StreamState, fields: Headers, fin: bool) -> None:
         if stream.tunnel:
@@ -419,8 +337,8 @@ class Streams:
             self._glitch()  # the limit of pushes at a time does not bound those that are promised and taken back
         if code == ErrorCode.REFUSED_STREAM:
             # RFC 9113 section 8.7: "the stream is being closed prior to any processing having occurred".
-            self._unprocessed.append(stream.key)
-            self._drop(stream, StreamRefused("the server refused this stream (REFUSED_STREAM); it was not processed: send it again"))
+            text = "the server refused this stream (REFUSED_STREAM); it was not processed: send it again"
+            self._never_processed(stream, StreamRefused(text))
         else:
             self._drop(stream, StreamReset(f"Stream reset by server. ({code_name(code)})", code))
 
@@ -545,6 +463,12 @@ class Streams:
         self._late_bytes = min(self._late_bytes + size, self._connection_window)
         self._late_frames = min(self._late_frames + _LATE_FRAMES, _LATE_FRAMES * self._options.max_streams)
 
+    def _never_processed(self, stream: StreamState, error: GunError) -> None:
+        """The peer says that it certainly did not process what it did not answer."""
+        if not stream.told:
+            self._unprocessed.append(stream.key)
+        self._drop(stream, error)
+
     def _drop(self, stream: StreamState, error: GunError | None) -> None:
         """`stream` has ended before its response did."""
         if error is not None:
@@ -575,10 +499,10 @@ class Streams:
 
     def _done(self) -> Steps:
         """The steps of this call, with one write for all that is to be sent."""
-        if self._budget < _MOST_AT_A_TIME:
+        if self._budget < MOST_AT_A_TIME:
             if self._budget <= 0 and self._uploads:
                 self._deadlines["upload"] = self._now  # at once, but after the transport was asked
-            self._budget = _MOST_AT_A_TIME
+            self._budget = MOST_AT_A_TIME
         steps, self._steps = self._steps, []
         if self._out:
             steps.append(Write(b"".join(self._out)))

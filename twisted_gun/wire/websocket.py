@@ -32,8 +32,10 @@ _IN_16, _IN_64 = 126, 127
 _KNOWN: Final = frozenset({CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG})
 #: The two bytes before the mask of a short frame, by its first byte and its size.
 _SHORT: Final = {
-    _FIN | rsv | opcode: [bytes((_FIN | rsv | opcode, _MASKED | size)) for size in range(126)] for opcode in _KNOWN for rsv in (0, _RSV1)
+    first: [bytes((first, _MASKED | size)) for size in range(_IN_16)]
+    for first in (_FIN | rsv | opcode for opcode in _KNOWN for rsv in (0, _RSV1))
 }
+_SHORT_TEXT, _SHORT_BINARY = _SHORT[_WHOLE_TEXT], _SHORT[_WHOLE_BINARY]
 _MEDIUM = Struct("!BBH4s")
 _LARGE = Struct("!BBQ4s")
 
@@ -197,6 +199,19 @@ class Websocket(WsSession):
         return True
 
     # Writing.
+
+    def small(self, message: str | bytes) -> bytes | None:
+        if self._deflater is not None or not self.open:
+            return None
+        try:
+            head, payload = (_SHORT_TEXT, message.encode()) if type(message) is str else (_SHORT_BINARY, message)
+        except UnicodeEncodeError:
+            return None
+        size = len(payload)
+        if size >= _IN_16:
+            return None
+        key = self._keys.take()
+        return head[size] + key + mask(payload, key)  # type: ignore[arg-type]
 
     def _write(self, opcode: int, payload: bytes) -> None:
         first = _FIN | opcode

@@ -7,6 +7,7 @@ on, a whole connection or a stream of HTTP/2, is not known here: to this core it
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -79,7 +80,7 @@ class WsSession:
         self._pong: bytes | None = None  # the ping that is not answered yet
         self._pongs = 0  # bytes of pongs in this call
         self._heard = True  # whether anything came since the last ping of keepalive
-        self._pings: dict[bytes, tuple[object, float]] = {}
+        self._pings: OrderedDict[bytes, tuple[object, float]] = OrderedDict()
         self._next_ping = 1
 
     # What the core does with frames.
@@ -146,6 +147,9 @@ class WsSession:
         return self._done()
 
     # What the owner of the stream asks.
+
+    def small(self, message: str | bytes) -> bytes | None:
+        return None
 
     def send(self, frames: Sequence[Outgoing], now: float) -> list[bytes]:
         if not self.open:
@@ -235,7 +239,7 @@ class WsSession:
         if data in self._pings:
             # Those before it are answered too: a peer may answer only the last of several (RFC 6455 section 5.5.3).
             while data in self._pings:
-                ping, sent = self._pings.pop(next(iter(self._pings)))
+                _, (ping, sent) = self._pings.popitem(last=False)
                 self._steps.append(PingAnswered(ping, self._now - sent))
         elif not self._silent:
             self._tell(Pong(data))
