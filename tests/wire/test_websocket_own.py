@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import random
 import zlib
+from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from twisted_gun.events import Binary, Close, Text
+from twisted_gun.wire.steps import Write
 
 from .conversation import A
 from .ws_conversation import RSV1, Opcode, WsConversation, agreed, close, fragments, server_frame
@@ -21,6 +23,22 @@ class OwnTests(SynchronousTestCase):
         talk = WsConversation()
         talk.receive(close(1014, b"bad gateway"))
         self.assertEqual((talk.frames, talk.sent), ([Close(1014, "bad gateway")], [Close(1014)]))
+
+    def test_small(self) -> None:
+        """Small messages take a short way out, and the frame is the same; what is larger, compressed, late or no text does not."""
+        talk = WsConversation()
+        core: Any = talk.core
+        for message, frame in (("é" * 62, Text("é" * 62)), (b"x" * 125, Binary(b"x" * 125)), ("", Text("")), (b"", Binary(b""))):
+            data = core.small(message)
+            assert data is not None
+            talk._did([Write(data)])
+            self.assertEqual(talk.sent[-1], frame)
+        for message in ("é" * 63, "x" * 126, b"x" * 126, "\ud800"):
+            self.assertIsNone(core.small(message))
+        compressing: Any = WsConversation(deflate=agreed()).core
+        self.assertIsNone(compressing.small("x"))
+        talk.receive(close(1000))
+        self.assertIsNone(core.small("x"))
 
     def test_refused_at_its_header(self) -> None:
         """What is certain to be too much is refused before any of it comes, and so is what has no place where it comes."""
