@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from typing import Any, cast
@@ -158,6 +159,35 @@ class SendingTests(Straight):
         self.assertEqual(self.queue(), 0)
         write(b", and straight again")
         self.assertEqual(await self.far.until(len(whole) + 20), whole + b", and straight again")
+
+    def test_large(self) -> None:
+        """What is larger than Twisted sends at a time is one send(); what that leaves is queued, and a loss is for the reactor to tell."""
+
+        class Handle:
+            def __init__(self, outcome: int | OSError) -> None:
+                self.outcome = outcome
+
+            def send(self, data: bytes) -> int:
+                if isinstance(self.outcome, OSError):
+                    raise self.outcome
+                return min(self.outcome, len(data))
+
+        handle = self.plain.socket
+        large = BIG[:200_000]
+        for outcome, queued, lost in (
+            (10**6, 0, False),
+            (150_000, 50_000, False),
+            (BlockingIOError(errno.EWOULDBLOCK, "full"), 200_000, False),
+            (ConnectionResetError(errno.ECONNRESET, "reset"), 200_000, True),
+        ):
+            self.plain.socket = Handle(outcome)
+            straight_write(self.plain)(large)
+            self.assertEqual(self.queue(), queued, outcome)
+            self.assertEqual("doRead" in vars(self.plain), lost, outcome)
+            self.plain.dataBuffer, self.plain.offset = b"", 0
+            del self.plain._tempDataBuffer[:]
+            self.plain._tempDataLen = 0
+        self.plain.socket = handle
 
     async def test_behind_the_queue(self) -> None:
         """What was queued the ordinary way goes first."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from twisted_gun.errors import ShuttingDown, StreamRefused, UpgradeRefused
 from twisted_gun.events import Upgrade
-from twisted_gun.wire.frames import FrameType
+from twisted_gun.wire.frames import ErrorCode, FrameType
 from twisted_gun.wire.steps import StreamFailed, TunnelClosed, TunnelData
 
 from .conversation import PROTOCOL_VIOLATION, A, B, C, outline
@@ -484,7 +484,7 @@ class EndTests(TunnelCase):
 
     def test_lost_after_their_end(self) -> None:
         """The peer has ended it, and we have not yet: it was told the end, and is told nothing more."""
-        for how in ("lost", "reset", "violation", "stalled"):
+        for how in ("lost", "reset", "refused", "goaway", "violation", "stalled"):
             talk = self.switched(settings={"initial_window_size": 0}, send_timeout=5.0)
             talk.receive(talk.peer.data(1, b"", True))
             talk.send(A, b"never sent", True)
@@ -492,13 +492,17 @@ class EndTests(TunnelCase):
                 talk.lose()
             elif how == "reset":
                 talk.receive(talk.peer.reset(1, 0))
+            elif how == "refused":  # which is not so: it was answered
+                talk.receive(talk.peer.reset(1, ErrorCode.REFUSED_STREAM))
+            elif how == "goaway":  # likewise
+                talk.receive(talk.peer.goaway(0))
             elif how == "violation":
                 talk.receive(talk.peer.frame(FrameType.PING, 0, 0, b"short"))
             else:
                 talk.at(5.0)
             told = [entry for entry in talk.outline if entry[0] not in ("pause upload", "close")]
             self.assertEqual(told, [("tunnel closed", A)], how)
-            self.assertEqual(talk.core.losses().killed, ())
+            self.assertEqual((talk.core.losses().killed, talk.core.losses().unprocessed), ((), ()))
 
     def test_violation(self) -> None:
         """A fault of the connection ends it by that."""

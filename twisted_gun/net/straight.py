@@ -89,22 +89,6 @@ def _pause_producer(socket: tcp.Connection) -> None:
         producer.pauseProducing()
 
 
-def _send_all(send: Callable[[bytes | memoryview], int | BaseException], data: bytes) -> tuple[bytes, int | BaseException]:
-    """
-    Send on, as long as the socket takes all that Twisted gives it at a time; the first such piece of `data` is gone.
-
-    What is queued would cost a turn of the reactor for each of these pieces, and two copies. Gives what is left, and how much of that was
-    taken, as ``writeSomeData`` does.
-    """
-    view, at = memoryview(data), _MOST_SENT
-    while at < len(data):
-        sent = send(view[at:])
-        if sent != _MOST_SENT:
-            return data[at:], sent
-        at += _MOST_SENT
-    return b"", 0
-
-
 def straight(transport: ITransport) -> ITransport:
     """`transport`, or a stand-in that is the same in all ways but writes straight; itself where that cannot be done."""
     return _Straight(transport) if _is_plain_socket(transport) else transport  # type: ignore[return-value]
