@@ -364,7 +364,7 @@ class Connection(Verbs):
             stream._upgraded()
         receiver = stream._receiver
         if receiver is not None:
-            try:
+            try:  # as `_call`, which each message of a websocket would pay for
                 getattr(receiver, event.told_as)(event)
             except Exception:
                 self._receiver_raised(receiver, event, stream)

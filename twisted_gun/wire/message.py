@@ -22,7 +22,6 @@ _utf8_decoder: Final = codecs.getincrementaldecoder("utf-8")
 class CloseCode:
     """RFC 6455 section 7.4.1: the codes that we send by ourselves."""
 
-    NORMAL = 1000
     GOING_AWAY = 1001
     PROTOCOL_ERROR = 1002
     INVALID_DATA = 1007

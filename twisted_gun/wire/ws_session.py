@@ -20,7 +20,20 @@ from twisted_gun.wire.message import CloseCode, Incoming, WsFault
 from twisted_gun.wire.steps import Close as CloseStep
 from twisted_gun.wire.steps import Pause, PingAnswered, Resume, Steps, StreamFailed, Write
 
-__all__ = ["BINARY", "CLOSE", "CONTINUATION", "FRAME_SIZE", "MOST_TOLD", "PING", "PONG", "TEXT", "Outgoing", "WsSession", "close_payload"]
+__all__ = [
+    "BINARY",
+    "CLOSE",
+    "CONTINUATION",
+    "FRAME_SIZE",
+    "MOST_TOLD",
+    "PING",
+    "PONG",
+    "TEXT",
+    "Outgoing",
+    "WsSession",
+    "close_payload",
+    "may_close_with",
+]
 
 #: RFC 6455 section 5.2.
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
