@@ -252,7 +252,7 @@ class RequestTests(LifeCase):
             self.assertIn(next(iter(wrong)), str(error))
         self.world.pump()
         self.assertEqual(self.world.peer.received, b"")
-        self.assertEqual(list(conn._live), [])
+        self.assertEqual(list(conn._route._live), [])
 
     def test_transformed_names(self) -> None:
         """What transform_header_name makes is checked at the call; nothing is injected by it, and nothing is left of the request."""
@@ -261,7 +261,7 @@ class RequestTests(LifeCase):
             for verb in (conn.get, conn.ws_upgrade):
                 error = self.assertRaises(gun.InvalidRequest, verb, "/")
                 self.assertIn("transform_header_name", str(error))
-            self.assertEqual(list(conn._live), [])
+            self.assertEqual(list(conn._route._live), [])
 
     def test_secrets_are_not_shown(self) -> None:
         """A mistake in a call is told without what may be a credential."""

@@ -82,7 +82,7 @@ class _Life(test_chaos.Life):
             peer.reset(request, self.random.choice(list(ErrorCode)))
         elif chance < 0.08:
             peer.send_headers(request, self.random.choice(MALFORMED))
-        elif chance < 0.2 and self.world.connection._http2.enable_push and request.stream_id % 2:
+        elif chance < 0.2 and self.world.connection._route.leg.http2.enable_push and request.stream_id % 2:
             peer.push(request, "/pushed")
         elif chance < 0.25 and not responded:
             peer.inform(request)

@@ -26,7 +26,7 @@ class ChosenTests(Http2Case):
         """It says which core there is; ours is the default."""
         for opts, module in (({}, "twisted_gun.wire.http2"), ({"core": "h2"}, "twisted_gun.wire.reference.http2")):
             world = self.up(http2_opts=opts)
-            hop = world.connection._hop
+            hop = world.connection._route.hop
             assert hop is not None
             self.assertEqual(type(hop.core).__module__, module)
 

@@ -248,9 +248,10 @@ class LeftoverTests(WebsocketCase):
             stream.ws_send(gun.Close(1000))
             world.pump()
         connection = world.connection
-        self.assertEqual(connection._layers.all(), [])
-        self.assertEqual((len(connection._live), len(connection._unread), len(connection._kept)), (0, 0, 0))
-        self.assertEqual(connection._layers._killed, [])
+        route, turn = connection._route, connection._turn
+        self.assertEqual(route.layers, {})
+        self.assertEqual((len(route._live), len(turn.unread), len(turn.kept)), (0, 0, 0))
+        self.assertEqual(connection._inside, [])
         self.end(world)
 
 

@@ -48,18 +48,31 @@ from twisted_gun.events import (
     Response,
     Text,
     Trailers,
+    TunnelUp,
     Up,
     Upgrade,
     Ws,
 )
-from twisted_gun.info import ConnectionInfo, Origin, TlsInfo
+from twisted_gun.info import ConnectionInfo, Intermediary, Origin, TlsInfo, TunnelInfo
 from twisted_gun.interfaces import IReceiver
 from twisted_gun.layer import WsProtocol
 from twisted_gun.net.factory import GunClientFactory, backoff
 from twisted_gun.opening import open, open_unix, open_url  # noqa: A004 - Gun's name
-from twisted_gun.options import DeflateOptions, Http2Options, HttpOptions, Options, TcpOptions, TlsOptions, WsOptions
+from twisted_gun.options import (
+    DeflateOptions,
+    Destination,
+    Http2Options,
+    HttpOptions,
+    Options,
+    RawOptions,
+    SocksOptions,
+    TcpOptions,
+    TlsOptions,
+    WsOptions,
+)
 from twisted_gun.receivers import Receiver
 from twisted_gun.stream import Stream, StreamInfo
+from twisted_gun.tunnel import Tunnel
 
 __version__ = "0.1.0"
 
@@ -67,6 +80,7 @@ __all__ = [
     # connection
     "Connection",
     "ConnectionInfo",
+    "Intermediary",
     "Origin",
     "TlsInfo",
     "open",
@@ -75,6 +89,8 @@ __all__ = [
     # stream
     "Stream",
     "StreamInfo",
+    "Tunnel",
+    "TunnelInfo",
     # events
     "Data",
     "Down",
@@ -86,6 +102,7 @@ __all__ = [
     "Push",
     "Response",
     "Trailers",
+    "TunnelUp",
     "Up",
     "Upgrade",
     "Ws",
@@ -102,9 +119,12 @@ __all__ = [
     "WsProtocol",
     # options
     "DeflateOptions",
+    "Destination",
     "Http2Options",
     "HttpOptions",
     "Options",
+    "RawOptions",
+    "SocksOptions",
     "TcpOptions",
     "TlsOptions",
     "WsOptions",

@@ -10,7 +10,7 @@ Every exception of the package.
 
 The first row is the caller's mistake: it is raised at the call, and nothing has gone to the wire. Everything else is the
 peer's doing or the network's: it arrives as an event, or as the failure of the Deferred that is being awaited. `StreamReset` and
-`GoAway` are HTTP/2's, `ProxyFailed` is for proxies, which this version does not know yet.
+`GoAway` are HTTP/2's.
 """
 
 from __future__ import annotations
@@ -90,11 +90,17 @@ class TlsFailed(GunError):
 
 
 class ProxyFailed(GunError):
-    """A proxy refused; `status` is its HTTP status, if it spoke HTTP."""
+    """
+    A proxy refused to make a tunnel, or could not.
 
-    def __init__(self, message: str, status: int | None = None) -> None:
+    `status` is the HTTP status that it answered. `error` is what a SOCKS proxy answered, by Gun's name: "connection_refused",
+    "username_password_auth_failure" and so on.
+    """
+
+    def __init__(self, message: str, status: int | None = None, error: str | None = None) -> None:
         super().__init__(message)
         self.status = status
+        self.error = error
 
 
 class UpgradeRefused(GunError):
@@ -173,9 +179,9 @@ class TimedOut(GunError):
     """
     Something took too long.
 
-    `stage` says what. Of the connection: ``lookup``, ``connect``, ``tls``, ``headers``, ``response``, ``idle``, ``write``,
-    ``closing``; of HTTP/2 also ``preface``, ``settings``; of HTTP/2 and of websockets ``keepalive``. Of an await: ``up``, ``response``,
-    ``body``, ``upgrade``, ``event``.
+    `stage` says what. Of the connection: ``lookup``, ``connect``, ``tls``, ``tunnel``, ``headers``, ``response``, ``idle``, ``write``,
+    ``closing``; of HTTP/2 also ``preface``, ``settings``; of HTTP/2 and of websockets ``keepalive``. Of an await: ``up``,
+    ``response``, ``body``, ``upgrade``, ``event``.
     """
 
     def __init__(self, stage: str, seconds: float | None = None, message: str | None = None) -> None:

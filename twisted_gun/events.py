@@ -32,6 +32,7 @@ __all__ = [
     "Response",
     "Text",
     "Trailers",
+    "TunnelUp",
     "Up",
     "Upgrade",
     "Ws",
@@ -132,7 +133,11 @@ class Inform(_Shown):
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Response(_Shown):
-    """The head of the final response; `reason` is HTTP/1.1's reason phrase, which means nothing."""
+    """
+    The head of the final response; `reason` is HTTP/1.1's reason phrase, which means nothing.
+
+    A 2xx response to CONNECT is not the stream's end: it goes on as the tunnel.
+    """
 
     told_as: ClassVar[str] = "gun_response"
     stream: Stream
@@ -188,6 +193,21 @@ class Upgrade(_Shown):
     stream: Stream
     protocols: tuple[bytes, ...]
     headers: Headers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class TunnelUp(_Shown):
+    """
+    The tunnel is up and `protocol` is spoken at its end; `stream` is the `Tunnel`.
+
+    `stream` is None where a SOCKS proxy gave the tunnel to the connection as a whole: of that the connection's owner is told.
+    """
+
+    told_as: ClassVar[str] = "gun_tunnel_up"
+    fin: ClassVar[bool] = False
+    connection: Connection
+    stream: Stream | None
+    protocol: str
 
 
 # Websocket frames, as they are told and as they are sent; data frames are whole messages. RFC 6455 section 5.
@@ -275,8 +295,8 @@ def text_event(stream: Any, text: str) -> Ws:
 
 
 #: What a stream's receiver may be told.
-StreamEvent = Union[Inform, Response, Data, Trailers, Push, Upgrade, Ws, Error]
+StreamEvent = Union[Inform, Response, Data, Trailers, Push, Upgrade, TunnelUp, Ws, Error]
 #: What an owner may be told.
-ConnectionEvent = Union[Up, Down, Notify, Error]
+ConnectionEvent = Union[Up, Down, TunnelUp, Notify, Error]
 #: Any event.
 Event = Union[StreamEvent, ConnectionEvent]

@@ -8,7 +8,7 @@ from typing import Any
 from cryptography.hazmat.primitives.serialization import Encoding
 from twisted.internet.interfaces import INegotiated
 
-__all__ = ["ConnectionInfo", "Origin", "TlsInfo", "tls_info"]
+__all__ = ["ConnectionInfo", "Intermediary", "Origin", "TlsInfo", "TunnelInfo", "tls_info"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,22 +32,48 @@ class TlsInfo:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Intermediary:
+    """
+    A proxy on the way: `type` is "connect" or "socks5", `transport` "tcp" or "tls".
+
+    `protocol` is what is spoken with it, "http", "http2" or "socks"; "" while that is not known.
+    """
+
+    type: str
+    host: str
+    port: int
+    transport: str
+    protocol: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TunnelInfo:
+    """Where a tunnel leads to; `protocol` is None while that is not known, the scheme where no HTTP is spoken."""
+
+    transport: str
+    protocol: str | None
+    origin_scheme: str | None
+    origin_host: str
+    origin_port: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionInfo:
     """
     The state of a connection, as Gun's gun:info/1 tells it.
 
     `state_name` is one of "not_connected", "connecting", "tls_handshake", "connected", "closing", "terminated". What is not known
-    now is None: `protocol`, the local address (`sock_ip`, `sock_port`), the `peer`'s, and `tls`.
+    now is None: `origin_scheme` where no HTTP is spoken, `protocol`, the local address (`sock_ip`, `sock_port`), the `peer`'s, and `tls`.
     """
 
     owner: object
     transport: str
     state_name: str
     protocol: str | None
-    origin_scheme: str
+    origin_scheme: str | None
     origin_host: str
     origin_port: int
-    intermediaries: tuple[object, ...]
+    intermediaries: tuple[Intermediary, ...]
     sock_ip: str | None
     sock_port: int | None
     peer: object | None

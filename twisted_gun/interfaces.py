@@ -13,9 +13,9 @@ class IReceiver(Interface):
     """
     Whoever is told things: one method an event, named as Gun's message.
 
-    An owner is told of its connection: `gun_up`, `gun_down`, `gun_notify` and `gun_error` with ``event.stream`` None. The
-    receiver of a stream is told the rest. `twisted_gun.Receiver` implements all of them as no-ops. A receiver that raises is
-    logged, and its stream ends with `StreamClosed`; the connection and the other streams live on.
+    An owner is told of its connection: `gun_up`, `gun_down`, `gun_notify`, and, with ``event.stream`` None, `gun_error` and
+    `gun_tunnel_up`. The receiver of a stream is told the rest. `twisted_gun.Receiver` implements all of them as no-ops. A receiver
+    that raises is logged, and its stream ends with `StreamClosed`; the connection and the other streams live on.
     """
 
     def gun_up(event: events.Up) -> None:
@@ -47,6 +47,9 @@ class IReceiver(Interface):
 
     def gun_upgrade(event: events.Upgrade) -> None:
         """The server switched protocols; from here on `gun_data` brings that protocol's bytes, or `gun_ws` a websocket's frames."""
+
+    def gun_tunnel_up(event: events.TunnelUp) -> None:
+        """A tunnel is up: requests go through it. With ``event.stream`` None the owner is told, of the connection's own SOCKS proxy."""
 
     def gun_ws(event: events.Ws) -> None:
         """A frame of the websocket; a `Close` is the last."""

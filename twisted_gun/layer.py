@@ -1,34 +1,38 @@
 """
-What runs on the bytes of a stream since its request was answered: a hop of its own, over a tunnel; and all of those of a connection.
+What runs on the bytes of a stream since its request was answered: a hop of its own, over a tunnel.
 
-The connection below tells it of the tunnel, its own hop what comes of that; what is for the stream's owner goes to the connection
-again, as what is told of any stream. Frames of a websocket may go through a protocol of the application's first (`WsProtocol`).
+A websocket (`WsLayer`), whose frames may go through a protocol of the application's first (`WsProtocol`), or whatever is spoken at the
+end of a tunnel (`TunnelLayer`), which is a route again. The route below tells it of the tunnel, its own hop what comes of that.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from inspect import iscoroutine
 from typing import TYPE_CHECKING, Any
 
-from twisted_gun.errors import BadState, ConnectionFailed, GunError, StreamRefused
-from twisted_gun.events import Error, Frame, Headers, Ping, Pong, StreamEvent, Upgrade, Ws
+from twisted_gun.errors import BadState, ConnectionFailed, GunError, ShuttingDown, StreamRefused
+from twisted_gun.events import Data, Error, Frame, Headers, Ping, Pong, StreamEvent, TunnelUp, Upgrade, Ws
 from twisted_gun.net.hop import Hop, HopOptions
+from twisted_gun.net.tls import over_tls
 from twisted_gun.net.trace import Traced
 from twisted_gun.net.tunnel import TRANSPORT, TunnelTransport
 from twisted_gun.options import WsOptions
-from twisted_gun.outgoing import outgoing
+from twisted_gun.outgoing import Frames, outgoing
 from twisted_gun.stream import Stream
 from twisted_gun.upgrading import WsUpgrade
-from twisted_gun.wire.core import WsCore
+from twisted_gun.wire.core import Losses, WsCore
 from twisted_gun.wire.cores import websocket_core
 from twisted_gun.wire.handshake import check_answer
 from twisted_gun.wire.steps import Write
 
 if TYPE_CHECKING:
-    from twisted_gun.connection import Connection
+    from twisted_gun.route import Route
 
-__all__ = ["Layer", "Layers", "WsProtocol"]
+__all__ = ["Layer", "TunnelLayer", "WsLayer", "WsProtocol", "begin_websocket"]
+
+#: Whether the peer takes what is sent the lowest hop watches.
+_NO_SEND_TIMEOUT = None
 
 
 class WsProtocol:
@@ -56,43 +60,128 @@ class WsProtocol:
 
     def tell(self, frame: Frame) -> None:
         """Tell `frame` to whoever is told of the stream."""
-        self.stream.connection.tell(Ws(stream=self.stream, frame=frame))
+        self.stream._route.tell(Ws(stream=self.stream, frame=frame))
 
 
 class Layer:
-    """The websocket that `stream` has become: an `Above` of its hop, which runs `core`, and below that a tunnel over `outer`."""
+    """What stands on `key`, a stream of `route` whose bytes are its own."""
 
-    hop: Hop[WsCore]
+    hop: Hop[Any]
 
-    def __init__(self, connection: Connection, outer: Hop[Any], stream: Stream, core: WsCore, protocol: Any, trace: bool) -> None:
-        self.stream = stream
-        self.core = core
+    def __init__(self, route: Route, key: Any) -> None:
+        hop = route.hop
+        assert hop is not None
+        self.route = route
+        self.key = key
+        self.tunnel = TunnelTransport(hop, key, route._deadlines.now, hop.core.switched)
         #: Why it was given up, if it was.
         self.reason: GunError | None = None
-        self._connection = connection
-        self._protocol = protocol
-        #: Where its hop takes what happens.
-        self.tell: Callable[[StreamEvent], None] = connection.tell if protocol is None else self._tell
-        deadlines = connection._deadlines
-        self._now = deadlines.now
-        self.tunnel = TunnelTransport(outer, stream, deadlines.now, outer.core.switched)
-        above: Any = Traced(self, f"{connection.destination} ws") if trace else self
-        # Whether the peer takes what is sent the hop below watches.
-        self.hop = Hop(above, deadlines, lambda _: core, options=HopOptions(send_timeout=None))
 
-    def __getattr__(self, name: str) -> Any:
-        # Whatever is no matter of this layer: accepting, turn_over, ping_answered and so on.
-        return getattr(self._connection, name)
+    def _stand(self, protocol: Any) -> None:
+        """Let `protocol` speak over the tunnel."""
+        route = self.route
+        route.layers[self.key] = self
+        if route.hop is not None and route.hop.core.switched:
+            route.only = self
+        self.tunnel.block(TRANSPORT, route.paused)
+        self.tunnel.connect(protocol)
 
-    # From the stream and the connection.
+    def _fall(self, losses: Losses) -> None:
+        """It has ended; the streams that ended with it and the connection its owner will be told of."""
+        self.route.layer_over(self)
+        self.route.connection._ended_inside(losses)
+
+    # For the stream and the route.
+
+    @property
+    def name(self) -> str:
+        """Gun's name of what it speaks."""
+        raise NotImplementedError
+
+    @property
+    def over(self) -> bool:
+        """Whether it has ended."""
+        raise NotImplementedError
+
+    @property
+    def reading(self) -> Hop[Any] | None:
+        """The hop that reads what the stream is told."""
+        return self.hop
 
     @property
     def open(self) -> bool:
         """Whether frames may be sent."""
+        raise NotImplementedError
+
+    def send(self, frames: Frames) -> None:
+        """Send frames; raises `InvalidRequest` or `BadState`."""
+        raise NotImplementedError
+
+    def check_data(self) -> None:
+        """Raises `BadState` where it takes no bytes as they are."""
+        raise NotImplementedError
+
+    def shutdown(self) -> None:
+        """Let it come to its end."""
+        raise NotImplementedError
+
+    def drop(self) -> None:
+        """End at once, and tell nothing."""
+        raise NotImplementedError
+
+    def why(self, reason: GunError | None) -> GunError | None:
+        """Why the route ended that it had all to itself, where its transport did by `reason`."""
+        raise NotImplementedError
+
+
+class WsLayer(Layer):
+    """The websocket that `stream` has become: an `Above` of its hop, which runs `core`."""
+
+    hop: Hop[WsCore]
+
+    def __init__(self, route: Route, stream: Stream, core: WsCore, protocol: Any) -> None:
+        super().__init__(route, stream)
+        self.stream = stream
+        self.core = core
+        self._protocol = protocol
+        #: Where its hop takes what happens.
+        self.tell: Callable[[StreamEvent], None] = route.tell if protocol is None else self._tell
+        self._now = route._deadlines.now
+        above: Any = Traced(self, f"{route.connection.destination} ws") if route.connection._options.trace else self
+        self.hop = Hop(above, route._deadlines, lambda _: core, options=HopOptions(send_timeout=_NO_SEND_TIMEOUT))
+
+    def __getattr__(self, name: str) -> Any:
+        # Whatever is no matter of this layer: accepting, turn_over, ping_answered and so on.
+        return getattr(self.route, name)
+
+    def begin(self) -> None:
+        """Speak, and be told."""
+        route, stream = self.route, self.stream
+        stream._layer = self
+        self._stand(self.hop)
+        # The layer's turns are turns: those who are woken in them may end the stream, and with it the layer.
+        if stream._granted and not stream.ended:
+            self.hop.perform(self.core.update_flow(stream, stream._granted, self._now()))
+        if route.connection._factory.ending and not stream.ended:
+            self.shutdown()
+        if self.tunnel.whole:  # only now, for whoever is told may do anything
+            route.fail_pending(StreamRefused("the connection is a websocket now; this request was not sent: send it on another"))
+
+    # From the stream and the route.
+
+    @property
+    def name(self) -> str:
+        return self.core.name
+
+    @property
+    def over(self) -> bool:
+        return self.stream.ended
+
+    @property
+    def open(self) -> bool:
         return self.core.open and not self.stream.ended
 
-    def send(self, frames: object) -> None:
-        """Send frames; raises `InvalidRequest` or `BadState`."""
+    def send(self, frames: Frames) -> None:
         if self.stream.ended:
             raise BadState("the websocket has ended: it takes no more frames")
         hop, core = self.hop, self.core
@@ -112,14 +201,18 @@ class Layer:
             self.stream._stop_producer()
 
     def shutdown(self) -> None:
-        """Begin the closing handshake."""
         if self.hop.running:
             self.hop.perform(self.core.shutdown(self._now()))
             self.stream._stop_producer()
 
     def drop(self) -> None:
-        """End at once, and tell nothing."""
         self.hop.drop()
+
+    def check_data(self) -> None:
+        raise BadState("this stream is a websocket and only accepts frames: use ws_send")
+
+    def why(self, reason: GunError | None) -> GunError | None:
+        return None if self.core.closed else self.reason or reason
 
     # From the hop: `net.hop.Above`.
 
@@ -128,14 +221,14 @@ class Layer:
 
     def _tell(self, event: StreamEvent) -> None:
         if type(event) is not Ws:
-            self._connection.tell(event)
+            self.route.tell(event)
         elif not self.stream.ended:
             self._handle(event)
 
     def stream_failed(self, stream: Stream, reason: GunError) -> None:
         if isinstance(reason, ConnectionFailed):  # what the peer did is why the connection ends too, whoever closes it
             self.reason = reason
-        self._connection.tell(Error(connection=self._connection, stream=stream, reason=reason))
+        self.route.tell(Error(connection=self.route.connection, stream=stream, reason=reason))
 
     def upload_paused(self, stream: Stream | None, paused: bool) -> None:
         self.stream._block(TRANSPORT, paused)
@@ -144,19 +237,23 @@ class Layer:
         self.reason = reason  # of which the connection's owner hears when it is down
 
     def lost(self, hop: Hop[Any], reason: GunError | None) -> None:
-        self._connection._layers.over(self)
+        # Its stream, its hop and itself hold each other no longer, for the garbage collector's sake.
+        stream = self.stream
+        stream._layer, stream._closed = None, self.core.closed
+        del self.hop, self.tell
+        self._fall(self.core.losses())
 
     def _handle(self, event: Ws) -> None:
-        connection, stream = self._connection, self.stream
+        route, stream = self.route, self.stream
         try:
             cost = _checked(self._protocol.handle(event.frame))
         except Exception:
-            connection._receiver_raised(self._protocol, event, stream)
+            route.receiver_raised(self._protocol, event, stream)
             return
         if stream.ended:
             return
         if event.fin:
-            connection.tell(event)
+            route.tell(event)
         elif cost is not None and cost != 1 and self.hop.running:
             self.hop.perform(self.core.update_flow(stream, 1 - cost, self._now()))
 
@@ -170,84 +267,129 @@ def _checked(cost: Any) -> int | None:
     return cost
 
 
-class Layers:
-    """The layers of a connection; `only` is the one that has the whole connection to itself, if one does."""
+def begin_websocket(route: Route, stream: Stream, asked: WsUpgrade, event: Upgrade) -> bool:
+    """The server says that `stream` is a websocket now; whether what it answered lets it be one."""
+    options, hop = asked.options, route.hop
+    assert hop is not None
+    try:
+        agreement = check_answer(asked.request.headers, event.headers, options, hop.core.switched)
+    except GunError as error:
+        route.fail_stream(stream, error)
+        return False
+    make = dict(options.protocols).get(agreement.protocol) or options.default_protocol
+    try:
+        protocol = None if make is None else make(stream, event.headers, options)
+    except Exception:
+        route.receiver_raised(make, event, stream)
+        return False
+    if stream.ended:  # by what it made
+        return False
+    WsLayer(route, stream, websocket_core(stream, options, agreement, options.silence_pings and protocol is None), protocol).begin()
+    return not stream.ended
 
-    def __init__(self, connection: Connection) -> None:
-        self.only: Layer | None = None
-        self._connection = connection
-        self._layers: dict[Stream, Layer] = {}
-        self._killed: list[Any] = []  # streams inside others that ended with the connection
-        self.get = self._layers.get
 
-    def all(self) -> list[Layer]:
-        """Those that have not ended."""
-        return list(self._layers.values())
+class TunnelLayer(Layer):
+    """
+    A tunnel, and the route `inner` through it, which it keeps.
 
-    def streams(self) -> list[Stream]:
-        """The streams that carry them; what those are told may have ended before."""
-        return list(self._layers)
+    `key` is the `Tunnel`, or else `inner` itself, where a SOCKS proxy has made the tunnel for the route below as a whole.
+    """
 
-    def begin(self, stream: Stream, asked: WsUpgrade, event: Upgrade) -> bool:
-        """The server says that `stream` is a websocket now; whether what it answered lets it be one."""
-        connection, options = self._connection, asked.options
-        hop = connection._hop
-        assert hop is not None
-        try:
-            agreement = check_answer(asked.request.headers, event.headers, options, hop.core.switched)
-        except GunError as error:
-            connection._fail_stream(stream, error)
-            return False
-        make = dict(options.protocols).get(agreement.protocol) or options.default_protocol
-        try:
-            protocol = None if make is None else make(stream, event.headers, options)
-        except Exception:
-            connection._receiver_raised(make, event, stream)
-            return False
-        if stream.ended:  # by what it made
-            return False
-        core = websocket_core(stream, options, agreement, options.silence_pings and protocol is None)
-        layer = Layer(connection, hop, stream, core, protocol, connection._options.trace)
-        self._layers[stream] = stream._layer = layer
-        if hop.core.switched:
-            self.only = layer
-        layer.tunnel.block(TRANSPORT, connection._transport_paused)
-        layer.tunnel.connect(layer.hop)
-        # The layer's turns are turns: those who are woken in them may end the stream, and with it the layer.
-        if stream._granted and not stream.ended:
-            layer.hop.perform(core.update_flow(stream, stream._granted, layer.hop._now()))
-        if connection._factory.ending and not stream.ended:
-            layer.shutdown()
-        if hop.core.switched:  # only now, for whoever is told may do anything
-            connection._fail_pending(StreamRefused("the connection is a websocket now; this request was not sent: send it on another"))
-        return not stream.ended
+    over = False
 
-    def over(self, layer: Layer) -> None:
-        """`layer` has ended: its stream, its hop and itself hold each other no longer, for the garbage collector's sake."""
-        stream = layer.stream
-        self._layers.pop(stream, None)
-        stream._layer, stream._closed = None, layer.core.closed
-        del layer.hop, layer.tell
-        hop = self._connection._hop
-        if hop is None or hop.lost or not hop.running:
-            self._killed += layer.core.losses().killed
+    def __init__(self, route: Route, key: Any, inner: Route) -> None:
+        super().__init__(route, key)
+        self.inner = inner
+        self._spoken = route.protocol  # what is, or was, spoken at its end
+        self._tunnel = key if key is not inner else None  # which ends with it
 
-    def protocol(self, hop: Hop[Any]) -> str:
-        """Gun's name of what is spoken over `hop`, the connection's."""
-        name: str = hop.core.name if self.only is None else self.only.core.name
-        return name
+    def begin(self) -> None:
+        """Speak, with TLS if that is wanted."""
+        route, inner, leg = self.route, self.inner, self.inner.leg
+        inner.keeper = self
+        options = HopOptions(tls_handshake_timeout=leg.tls_handshake_timeout, send_timeout=_NO_SEND_TIMEOUT)
+        self.hop = inner.make_hop(options)
+        if self._tunnel is not None:
+            self._tunnel._layer = self
+        if self.tunnel.whole:
+            route.lead_on(inner)
+        self._stand(self.hop if leg.creator is None else over_tls(leg.creator, self.hop, route.connection._reactor))
+        if self._ending and not self.over:
+            self.shutdown()
+
+    @property
+    def _ending(self) -> bool:
+        return self.route.connection._factory.ending or (self._tunnel is not None and self._tunnel._ending)
+
+    # From the stream and the route.
+
+    @property
+    def name(self) -> str:
+        return self._spoken if self.inner.hop is None else self.inner.protocol
+
+    @property
+    def reading(self) -> Hop[Any] | None:
+        return self.inner.end.hop
+
+    @property
+    def open(self) -> bool:
+        only = self.inner.end.only
+        return only is not None and only.open
+
+    def send(self, frames: Frames) -> None:
+        self.inner.end.ws_send(frames)
+
+    def check_data(self) -> None:
+        if self.inner.end.raw is None:
+            raise BadState("this tunnel takes requests, by its verbs; only the raw protocol takes data")
+
+    def shutdown(self) -> None:
+        if self.inner.hop is not None:
+            self.inner.shutdown()
+        elif not self.over:  # TLS is under way
+            self._give_up(ShuttingDown("the tunnel was shut down before it was up"))
+
+    def _give_up(self, reason: GunError) -> None:
+        self.reason = reason
+        self.hop.drop()
+
+    def drop(self) -> None:
+        if not self.over:
+            self.hop.drop()
 
     def why(self, reason: GunError | None) -> GunError | None:
-        """Why the connection ended, where its transport did by `reason`: after a closing handshake in good order."""
-        if self.only is None:
-            return reason
-        return None if self.only.core.closed else self.only.reason or reason
+        return self.reason if self.over else reason
 
-    def killed(self, below: Iterable[Any]) -> tuple[Any, ...]:
-        """The streams that ended with the connection: of those `below`, but for websockets that had been closed, and of those inside."""
-        return tuple(dict.fromkeys([*(stream for stream in below if not stream._closed), *self._killed]))
+    # From the route inside: `route.Keeper`.
 
-    def clear(self) -> None:
-        """The connection has ended."""
-        self.only = None
-        self._killed.clear()
+    def route_up(self, route: Route, hop: Hop[Any]) -> None:
+        name = hop.core.name
+        self._tell(TunnelUp(connection=route.connection, stream=route.tunnel, protocol=name))
+        if hop.running:
+            route.take(hop)
+        if hop.running and route.tunnel is not None and route.leg.onward is None:
+            route.tunnel._is_up(name)
+
+    def _tell(self, event: TunnelUp) -> None:
+        tunnel: Any = event.stream
+        if tunnel is None:
+            self.route.connection._tell_owner(event)
+        else:
+            tunnel._route.tell(event)
+
+    def route_violated(self, reason: GunError) -> None:
+        self.reason = reason
+
+    def route_lost(self, route: Route, hop: Hop[Any], reason: GunError | None) -> None:
+        losses: Losses = hop.core.losses() if hasattr(hop, "core") else Losses((), ())
+        self.reason = reason = self.reason or reason
+        self._spoken = self.name
+        self.over = True
+        route.down(reason)
+        self._fall(losses)
+        tunnel = self._tunnel
+        if tunnel is not None and not tunnel.ended:
+            if reason is None or (self.tunnel.finished and not losses.killed):
+                tunnel._route.tell(Data(stream=tunnel, fin=True, data=b""))
+            else:
+                tunnel._route.tell(Error(connection=route.connection, stream=tunnel, reason=reason))

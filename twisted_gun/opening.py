@@ -9,8 +9,9 @@ from twisted_gun.connection import Connection
 from twisted_gun.errors import InvalidRequest, OptionError
 from twisted_gun.headers import authority, check_host
 from twisted_gun.info import Origin
+from twisted_gun.leg import first_leg
 from twisted_gun.net.dial import endpoint_for
-from twisted_gun.net.tls import TlsEndpoint, connection_creator
+from twisted_gun.net.tls import TlsEndpoint
 from twisted_gun.options import Options, make_options
 from twisted_gun.receivers import as_receiver
 
@@ -82,10 +83,10 @@ def open_url(url: str, **arguments: Any) -> Connection:
 def _start(origin: Origin, path: str | None, owner: Any, reply_to: Any, reactor: Any, options: Options) -> Connection:
     if reactor is None:
         from twisted.internet import reactor
-    creator = connection_creator(origin.host, options.tls_opts, options.alpn) if options.transport == "tls" else None
+    leg = first_leg(origin, options)
     endpoint = endpoint_for(reactor, options, origin.host, origin.port, path)
-    if creator is not None:
-        endpoint = TlsEndpoint(creator, endpoint, reactor)
+    if leg.creator is not None:
+        endpoint = TlsEndpoint(leg.creator, endpoint, reactor)
     told = as_receiver("owner", owner), as_receiver("reply_to", reply_to)
     destination = path or authority(origin.host, origin.port, 0).decode()
-    return Connection(origin, destination, endpoint, creator, options, *told, reactor)
+    return Connection(leg, destination, endpoint, options, *told, reactor)

@@ -30,7 +30,24 @@ from twisted_gun.errors import (
     TlsFailed,
     UpgradeRefused,
 )
-from twisted_gun.events import Binary, Data, Down, Error, Event, Headers, Inform, Notify, Push, Response, Text, Trailers, Up, Upgrade, Ws
+from twisted_gun.events import (
+    Binary,
+    Data,
+    Down,
+    Error,
+    Event,
+    Headers,
+    Inform,
+    Notify,
+    Push,
+    Response,
+    Text,
+    Trailers,
+    TunnelUp,
+    Up,
+    Upgrade,
+    Ws,
+)
 from twisted_gun.interfaces import IReceiver
 
 __all__ = ["Mailbox", "Receiver", "as_receiver", "check_timeout", "run_hook"]
@@ -71,6 +88,9 @@ class Receiver:
 
     def gun_upgrade(self, event: Upgrade) -> None:
         """The server switched protocols."""
+
+    def gun_tunnel_up(self, event: TunnelUp) -> None:
+        """A tunnel is up."""
 
     def gun_ws(self, event: Ws) -> None:
         """A frame of the websocket."""

@@ -7,7 +7,9 @@ It knows neither streams nor connections. Requests without content that come aga
 from __future__ import annotations
 
 import math
+from base64 import b64encode
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -15,11 +17,23 @@ from twisted.web.iweb import UNKNOWN_LENGTH
 
 from twisted_gun.errors import InvalidRequest, OptionError
 from twisted_gun.events import Headers
-from twisted_gun.headers import HeadersLike, Text, check_authority, check_target, content_length, normalise, take
+from twisted_gun.headers import HeadersLike, Text, authority, check_authority, check_target, content_length, normalise, take
+from twisted_gun.options import Destination, nested
 from twisted_gun.receivers import as_receiver
 from twisted_gun.wire.core import Request
 
-__all__ = ["FOLLOWS", "RequestOptions", "check_request_options", "content", "make_request"]
+__all__ = [
+    "FOLLOWS",
+    "Connect",
+    "Forward",
+    "RequestOptions",
+    "check_request_options",
+    "connect_request",
+    "content",
+    "make_connect",
+    "make_request",
+    "proxy_authorization",
+]
 
 #: The body of a request whose content always follows.
 FOLLOWS = object()
@@ -39,10 +53,8 @@ class RequestOptions(NamedTuple):
 def check_request_options(given: Mapping[str, Any], defaults: RequestOptions) -> RequestOptions:
     """The options of one request; raises `OptionError`."""
     for name in given:
-        if name == "tunnel" and given[name] is not None:
-            raise OptionError(name, "None: this version has no tunnels yet")
         if name not in ("reply_to", "flow", "invalid_request_headers", "tunnel"):
-            raise OptionError(name, "one of the request options reply_to, flow, invalid_request_headers")
+            raise OptionError(name, "one of the request options reply_to, flow, invalid_request_headers, tunnel")
     reply_to = as_receiver("reply_to", given["reply_to"]) if "reply_to" in given else defaults.reply_to
     flow = given.get("flow", defaults.flow)
     if flow is None and "flow" in given:
@@ -97,6 +109,67 @@ def _body(body: Any, fields: Headers, length: int | None) -> tuple[bytes | None,
     if hasattr(body, "startProducing"):
         return None, body, _producer_length(body)
     return content(body), None, None
+
+
+#: RFC 9110 section 9.3.6: a CONNECT has no content; the others are a connection's, or for the origin's eyes only.
+_NOT_TO_PROXY = frozenset(
+    b"authorization connection content-length content-type cookie expect host http2-settings keep-alive te trailer "
+    b"transfer-encoding upgrade".split()
+)
+
+
+class Connect(NamedTuple):
+    """A request for a tunnel, where that shall lead to, and who is told of it."""
+
+    request: Request
+    destination: Destination
+    reply_to: Any
+
+
+def make_connect(destination: Any, headers: HeadersLike, given: Mapping[str, Any], defaults: RequestOptions) -> Connect:
+    """What is asked of a proxy; raises `InvalidRequest` or `OptionError`."""
+    chosen = check_request_options(given, defaults)
+    end = nested("destination", Destination, destination)
+    fields = normalise(headers, drop_invalid=chosen.drop_invalid)
+    return Connect(connect_request(end.host, end.port, fields, end.username, end.password), end, chosen.reply_to)
+
+
+def connect_request(host: str, port: int, fields: Headers = (), username: Any = None, password: Any = None) -> Request:
+    """
+    A CONNECT to `host` and `port` (RFC 9110 section 9.3.6), with credentials for the proxy unless `fields` hold some.
+
+    Raises `InvalidRequest` for a field that is not for a proxy to see.
+    """
+    for name, _ in fields:
+        if name in _NOT_TO_PROXY:
+            raise InvalidRequest(f"header {name.decode()}: it is not for a proxy; give proxy-authorization, or put it into requests")
+    if username is not None and not any(name == b"proxy-authorization" for name, _ in fields):
+        fields = (proxy_authorization(username, password), *fields)
+    target = authority(host, port, 0)
+    return Request(method=b"CONNECT", target=target, authority=target, headers=fields, body=b"")
+
+
+def proxy_authorization(username: Text, password: Text) -> tuple[bytes, bytes]:
+    """The field that gives Basic credentials (RFC 7617) to a proxy."""
+    user, secret = (text.encode() if isinstance(text, str) else text for text in (username, password))
+    return b"proxy-authorization", b"Basic " + b64encode(user + b":" + secret)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forward:
+    """How a proxy is given requests that it sends on to `prefix`, "http://host:port", without a tunnel; `fields` are for the proxy."""
+
+    prefix: bytes
+    fields: Headers
+
+    def of(self, request: Request) -> Request:
+        """`request` in absolute-form; RFC 9112 section 3.2.2, and 3.2.4 for ``*``."""
+        target = request.target
+        if target.startswith(b"/"):
+            target = self.prefix + target
+        elif target == b"*":
+            target = self.prefix
+        return replace(request, target=target, headers=(*self.fields, *request.headers))
 
 
 def content(data: object) -> bytes:

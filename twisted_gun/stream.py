@@ -1,7 +1,7 @@
 """
 A stream: Gun's StreamRef and what one does with it.
 
-It knows its connection, which carries what it sends, and its receiver, which is told what comes; without one it is its own
+It knows its route, which carries what it sends, and its receiver, which is told what comes; without one it is its own
 mailbox. How much of a request's content may still be sent, and whether it has to wait, is decided here. Neither bytes nor
 protocols are known here.
 """
@@ -19,8 +19,9 @@ from twisted.python.failure import Failure
 from twisted.web.iweb import IBodyProducer
 from zope.interface import implementer
 
-from twisted_gun.errors import BadState, InvalidRequest, StreamError
+from twisted_gun.errors import BadState, GunError, InvalidRequest, StreamError
 from twisted_gun.events import Data, Error, Event, Headers, Response, Trailers, Upgrade
+from twisted_gun.info import Intermediary, TunnelInfo
 from twisted_gun.outgoing import Frames
 from twisted_gun.receivers import Mailbox
 from twisted_gun.request import content
@@ -29,6 +30,8 @@ from twisted_gun.upgrading import WsUpgrade
 if TYPE_CHECKING:
     from twisted_gun.connection import Connection
     from twisted_gun.layer import Layer
+    from twisted_gun.route import Route
+    from twisted_gun.tunnel import Tunnel
 
 __all__ = ["Body", "Stream", "StreamInfo"]
 
@@ -41,12 +44,18 @@ PENDING = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamInfo:
-    """A stream's `method`, who is told of it, and its `state`: "waiting" for its connection, or "running"."""
+    """
+    A stream's `method`, who is told of it, and its `state`: "waiting" for its connection, or "running".
+
+    `intermediaries` are the proxies that it goes through, as `Intermediary`; `tunnel` says where a tunnel leads to, None for other streams.
+    """
 
     stream: Stream
     reply_to: object
     method: bytes
     state: str
+    intermediaries: tuple[Intermediary, ...]
+    tunnel: TunnelInfo | None
 
 
 @implementer(IConsumer)
@@ -75,9 +84,8 @@ class Stream(Mailbox):
     _layer: Layer | None = None  # what its bytes belong to since then, as long as that lasts
     _closed = False  # whether that has ended by a closing handshake
 
-    def __init__(self, connection: Connection, method: bytes, receiver: Any) -> None:
-        #: The `Connection` this stream belongs to.
-        self.connection = connection
+    def __init__(self, route: Route, method: bytes, receiver: Any) -> None:
+        self._route = route
         self._method = method
         self._receiver = receiver
 
@@ -85,9 +93,14 @@ class Stream(Mailbox):
         return f"<Stream {self._method.decode()} {id(self):#x}{' ended' if self.ended else ''}>"
 
     @property
-    def tunnel(self) -> None:
+    def connection(self) -> Connection:
+        """The `Connection` this stream belongs to."""
+        return self._route.connection
+
+    @property
+    def tunnel(self) -> Tunnel | None:
         """The tunnel the stream travels in, None for the connection itself."""
-        return None
+        return self._route.tunnel
 
     @property
     def trailers(self) -> Headers:
@@ -152,7 +165,7 @@ class Stream(Mailbox):
         """
         data = content(data)
         if self._layer is not None:
-            raise BadState("this stream is a websocket and only accepts frames: use ws_send")
+            self._layer.check_data()
         if not self._open:
             if not data and self._left == 0:
                 return  # content of a known length was complete with its last byte; to say so comes late, not wrong
@@ -170,7 +183,7 @@ class Stream(Mailbox):
         if self._queued is not None:
             self._queued.append((data, fin))
         else:
-            self.connection._data(self, data, fin)
+            self._route.data(self, data, fin)
 
     @property
     def ws_open(self) -> bool:
@@ -194,7 +207,7 @@ class Stream(Mailbox):
         if type(increment) is not int or increment < 1:
             raise InvalidRequest(f"update_flow: expected a whole number >= 1, not {increment!r}")
         if not self.ended:
-            self.connection._update_flow(self, increment)
+            self._route.update_flow(self, increment)
 
     def cancel(self) -> None:
         """
@@ -205,14 +218,23 @@ class Stream(Mailbox):
         connection is closed and dialled anew. A websocket ends at once, without closing handshake, over HTTP/1.1 with its connection.
         """
         if not self.ended:
-            self.connection._cancel(self)
+            self._route.cancel(self)
 
     def info(self) -> StreamInfo | None:
         """What there is to know of the stream; None when it has ended."""
+        return self._info(None)
+
+    def _info(self, tunnel: TunnelInfo | None) -> StreamInfo | None:
         if self.ended:
             return None
-        state = "waiting" if self._blocked & PENDING else "running"
-        return StreamInfo(stream=self, reply_to=self._receiver, method=self._method, state=state)
+        return StreamInfo(
+            stream=self,
+            reply_to=self._receiver,
+            method=self._method,
+            state="waiting" if self._blocked & PENDING else "running",
+            intermediaries=self._route.through(),
+            tunnel=tunnel,
+        )
 
     # IConsumer.
 
@@ -239,9 +261,8 @@ class Stream(Mailbox):
 
         On a websocket it is a binary message.
         """
-        if self._layer is not None:
-            if self._layer.open:
-                self._layer.send(data)
+        if self._layer is not None and self._layer.open:
+            self._layer.send(data)
         elif self._open:
             self.data(data)
 
@@ -284,11 +305,11 @@ class Stream(Mailbox):
         if not self.ended:
             error = StreamError(f"the producer of the request's content failed: {failure.value}; the request was given up")
             error.__cause__ = failure.value
-            self.connection._fail_stream(self, error)
+            self._route.fail_stream(self, error)
 
     def _pull_soon(self) -> None:
         # One piece a turn, or a fast peer would keep the reactor from everything else.
-        self.connection._deadlines.set((self, "pull"), 0.0, self._pull)
+        self._route._deadlines.set((self, "pull"), 0.0, self._pull)
 
     def _pull(self) -> None:
         if self._producer is not None and self._pulling and not self._blocked:
@@ -305,8 +326,8 @@ class Stream(Mailbox):
     def _upgraded(self) -> None:
         self._open, self._left = True, None
 
-    def _end(self) -> None:
-        """Nothing more will be told, and nothing more may be sent."""
+    def _end(self, reason: GunError | None) -> None:
+        """Nothing more will be told, and nothing more may be sent; `reason` is that of its `Error`, if it ended by one."""
         self.ended = True
         self._stop_producer()
         self._queued = self._body = None
@@ -331,10 +352,10 @@ class Stream(Mailbox):
     # For the mailbox.
 
     def _hold(self, held: bool) -> None:
-        self.connection._hold(self, held)
+        self._route.hold(self, held)
 
     def _watch(self, seconds: float | None) -> None:
-        deadlines = self.connection._deadlines
+        deadlines = self._route._deadlines
         if seconds is None:
             deadlines.clear(self)
         else:
@@ -342,13 +363,13 @@ class Stream(Mailbox):
 
     def _timed_out(self) -> None:
         self._expired(self.connection._not_up())
-        self.connection.turn_over()
+        self._route.turn_over()
 
     def _wake(self, deferred: Deferred[Any], result: object) -> None:
-        self.connection._woken.append((deferred, result))
+        self.connection._turn.woken.append((deferred, result))
 
     def _unwake(self, deferred: Deferred[Any]) -> object:
-        woken = self.connection._woken
+        woken = self.connection._turn.woken
         entry = next(entry for entry in woken if entry[0] is deferred)
         woken.remove(entry)
         return entry[1]

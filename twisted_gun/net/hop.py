@@ -39,6 +39,8 @@ from twisted_gun.wire.steps import (
     StreamFailed,
     TunnelClosed,
     TunnelData,
+    TunnelOpened,
+    TunnelRefused,
     Write,
 )
 
@@ -72,6 +74,12 @@ class Above(Interface):
 
     def stream_failed(self, stream: Any, reason: GunError) -> None:
         """A stream has ended by `reason`."""
+
+    def tunnel_opened(self, stream: Any) -> None:
+        """The tunnel asked for is there."""
+
+    def tunnel_refused(self, stream: Any, status: int) -> None:
+        """The proxy refused it."""
 
     def tunnel_data(self, stream: Any, data: bytes) -> None:
         """Bytes of whatever protocol the stream now carries."""
@@ -297,6 +305,12 @@ class Hop(Protocol, Generic[AnyCore]):
     def _stream_failed(self, step: StreamFailed) -> None:
         self._above.stream_failed(step.stream, step.reason)
 
+    def _tunnel_opened(self, step: TunnelOpened) -> None:
+        self._above.tunnel_opened(step.stream)
+
+    def _tunnel_refused(self, step: TunnelRefused) -> None:
+        self._above.tunnel_refused(step.stream, step.status)
+
     def _tunnel_data(self, step: TunnelData) -> None:
         self._above.tunnel_data(step.stream, step.data)
 
@@ -491,6 +505,8 @@ _DO: dict[type, Callable[[Any, Any], None]] = {
     PingAnswered: Hop._ping_answered,
     SettingsChanged: Hop._settings_changed,
     StreamFailed: Hop._stream_failed,
+    TunnelOpened: Hop._tunnel_opened,
+    TunnelRefused: Hop._tunnel_refused,
     TunnelData: Hop._tunnel_data,
     TunnelClosed: Hop._tunnel_closed,
     _Lost: Hop._gone,

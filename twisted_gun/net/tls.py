@@ -14,7 +14,7 @@ import ipaddress
 import re
 import weakref
 from collections.abc import Callable
-from typing import Any, ParamSpec
+from typing import Any, ParamSpec, cast
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -31,6 +31,7 @@ from twisted.internet.interfaces import (
     IReactorTime,
     IStreamClientEndpoint,
 )
+from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
@@ -42,7 +43,7 @@ from twisted_gun.net.trust import client_context
 from twisted_gun.net.unbuffered import UnbufferedTls, UnbufferedTlsFactory
 from twisted_gun.options import TlsOptions
 
-__all__ = ["ConnectionCreator", "TlsEndpoint", "UnbufferedTls", "connection_creator", "tls_failure"]
+__all__ = ["ConnectionCreator", "TlsEndpoint", "UnbufferedTls", "connection_creator", "over_tls", "tls_failure"]
 
 _log = Logger()
 
@@ -172,6 +173,13 @@ class TlsEndpoint:
         factory = UnbufferedTlsFactory(self._creator, True, protocolFactory, clock=self._clock)
         connecting: Deferred[Any] = self._endpoint.connect(factory)
         return connecting.addCallback(lambda wrapper: wrapper.wrappedProtocol)
+
+
+def over_tls(creator: ConnectionCreator, protocol: IProtocol, clock: IReactorTime) -> IProtocol:
+    """What stands on a transport in order that `protocol` may speak over TLS there."""
+    factory = Factory.forProtocol(cast(Any, lambda: protocol))
+    wrapped: IProtocol = UnbufferedTlsFactory(creator, True, factory, clock=clock).buildProtocol(None)
+    return wrapped
 
 
 def tls_failure(reason: Failure, creator: ConnectionCreator | None = None) -> TlsFailed | None:

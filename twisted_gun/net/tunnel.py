@@ -33,12 +33,14 @@ class TunnelTransport:
     """
 
     disconnecting = False
+    #: Whether the peer has said that it sends no more.
+    finished = False
 
     def __init__(self, hop: Any, stream: object, now: Callable[[], float], whole: bool) -> None:
         self._hop = hop
         self._stream = stream
         self._now = now
-        self._whole = whole
+        self.whole = whole
         self._protocol: Any = None
         self._producer: Any = None
         self._blocked = 0
@@ -46,7 +48,7 @@ class TunnelTransport:
     def connect(self, protocol: Any) -> None:
         """Let `protocol` stand on this transport."""
         self._protocol = protocol
-        if self._whole:
+        if self.whole:
             self._hop.splice(protocol.dataReceived)
         protocol.makeConnection(self)
 
@@ -56,7 +58,7 @@ class TunnelTransport:
         if self.disconnecting:
             return
         hop = self._hop
-        if self._whole:
+        if self.whole:
             hop.write(data)
         else:
             hop.perform(hop.core.data(self._stream, data, False, self._now()))
@@ -73,7 +75,7 @@ class TunnelTransport:
     def abortConnection(self) -> None:
         self.disconnecting = True
         self._hop.perform(self._hop.core.cancel(self._stream, self._now()))
-        if self._whole:
+        if self.whole:
             self._hop.abort()
         self._end(Failure(ConnectionAborted()))
 
@@ -82,6 +84,14 @@ class TunnelTransport:
 
     def getHost(self) -> Any:
         return self._hop.transport.getHost()
+
+    # ITCPTransport, which TLS says that it is, whatever it stands on.
+
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        """Nothing: the socket is not this stream's alone, and is as the lowest hop wants it."""
+
+    def setTcpKeepAlive(self, enabled: bool) -> None:
+        """Likewise."""
 
     # IConsumer: one producer, as on every transport.
 
@@ -116,6 +126,7 @@ class TunnelTransport:
 
     def closed(self) -> None:
         """The peer sends no more: the end, in good order."""
+        self.finished = True
         self.loseConnection()
         self._end(Failure(ConnectionDone()))
 

@@ -49,7 +49,7 @@ class MemoryGun:
         self.owner: Any = open_options.pop("owner", None) or RecordingReceiver()
         fixed: dict[str, Any] = {"owner": self.owner, "reactor": self.clock, "endpoint": self.endpoint}
         self.connection: Connection = dial(host, port, **fixed, **open_options)
-        speaks = Http2Peer if list(self.connection._protocols) == ["http2"] else ScriptedPeer
+        speaks = Http2Peer if self.connection._route.leg.only == "http2" else ScriptedPeer
         self._make_peer = peer or (lambda: speaks(script))
 
     @property

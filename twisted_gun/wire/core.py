@@ -15,7 +15,7 @@ from typing import Protocol
 from twisted_gun.errors import GunError, LimitReached
 from twisted_gun.wire.steps import Steps
 
-__all__ = ["Core", "HttpCore", "Losses", "Reader", "Request", "WsCore"]
+__all__ = ["Core", "HttpCore", "Losses", "Reader", "Request", "TunnelCore", "WsCore"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +38,11 @@ class Request:
     flow: float | None = None
     protocol: bytes | None = None
 
+    @property
+    def tunnels(self) -> bool:
+        """Whether it asks that its stream belong to somebody else from the response on."""
+        return self.protocol is not None or self.method == b"CONNECT"
+
 
 @dataclass(frozen=True, slots=True)
 class Losses:
@@ -58,6 +63,12 @@ class Core(Protocol):
     name: str
     #: How long an orderly end may take, in seconds; None for ever.
     closing_timeout: float | None
+    #: Whether the peer has answered anything on this connection.
+    served: bool
+
+    @property
+    def renewable(self) -> bool:
+        """Whether the connection ends as a matter of course: to dial again is what the peer expects, and costs no retry."""
 
     @property
     def last_words(self) -> GunError | None:
@@ -97,39 +108,43 @@ class Core(Protocol):
         """It is `now`, and a deadline may have passed."""
 
 
-class HttpCore(Core, Protocol):
-    """A core that takes requests: HTTP/1.1 or HTTP/2."""
-
-    #: Whether a response was received on this connection.
-    served: bool
-
-    @property
-    def accepting(self) -> bool:
-        """Whether a new request may be given to this connection."""
-
-    @property
-    def renewable(self) -> bool:
-        """Whether the connection ends as a matter of course: to dial again is what the peer expects, and costs no retry."""
-
-    @property
-    def full(self) -> bool:
-        """Whether the peer allows no more requests at a time than there are."""
+class TunnelCore(Core, Protocol):
+    """A core that makes tunnels, of which `TunnelOpened`, `TunnelData` and `TunnelClosed` tell: HTTP/1.1, HTTP/2 or SOCKS."""
 
     @property
     def switched(self) -> bool:
         """Whether the whole connection carries another protocol now, and so takes no requests any more."""
 
-    def request(self, stream: object, request: Request, now: float) -> Steps:
-        """Send `request`, whose answer is to be told to `stream`."""
+    def connect(self, stream: object, request: Request, now: float) -> Steps:
+        """
+        Ask for a tunnel: `request` is a CONNECT to ``request.target``, "host:port".
 
-    def upgrade(self, stream: object, request: Request, now: float) -> Steps:
-        """Send `request`, which asks that `stream` carry ``request.protocol`` from its response on (RFC 9110 section 7.8, RFC 8441)."""
+        Raises `BadState` where it cannot be asked for now.
+        """
 
     def data(self, stream: object, data: bytes, fin: bool, now: float) -> Steps:
         """Send a piece of the content of the request of `stream`, or of what it carries; `fin` ends it."""
 
     def cancel(self, stream: object, now: float, drain: bool = False) -> Steps:
         """Tell no more of `stream`; with `drain`, the connection is not closed merely to be spared the rest of its response."""
+
+
+class HttpCore(TunnelCore, Protocol):
+    """A core that takes requests: HTTP/1.1 or HTTP/2."""
+
+    @property
+    def accepting(self) -> bool:
+        """Whether a new request may be given to this connection."""
+
+    @property
+    def full(self) -> bool:
+        """Whether the peer allows no more requests at a time than there are."""
+
+    def request(self, stream: object, request: Request, now: float) -> Steps:
+        """Send `request`, whose answer is to be told to `stream`."""
+
+    def upgrade(self, stream: object, request: Request, now: float) -> Steps:
+        """Send `request`, which asks that `stream` carry ``request.protocol`` from its response on (RFC 9110 section 7.8, RFC 8441)."""
 
 
 class WsCore(Core, Protocol):

@@ -33,7 +33,11 @@ _HAS_CONTENT = frozenset({b"POST", b"PUT", b"PATCH"})
 
 
 class RequestFields(NamedTuple):
-    """A request as it goes out; the first three with the scheme are the pseudo-fields of RFC 9113 section 8.3.1."""
+    """
+    A request as it goes out; the first three with the scheme are the pseudo-fields of RFC 9113 section 8.3.1.
+
+    CONNECT has no `path`, and no scheme goes with it: they "MUST be omitted" (RFC 9113 section 8.5).
+    """
 
     method: bytes
     authority: bytes
@@ -67,6 +71,8 @@ def request_fields(request: Request) -> RequestFields:
     if length or (length == 0 and request.method in _HAS_CONTENT):
         fields = ((b"content-length", b"%d" % length), *fields)
     method = request.method
+    if method == b"CONNECT":
+        return RequestFields(method, request.authority, b"", fields)
     if request.protocol is not None:
         # RFC 8441 section 4: the pseudo-header field :protocol makes it an extended CONNECT, with the others as in any request.
         method, fields = b"CONNECT", ((b":protocol", request.protocol), *fields)

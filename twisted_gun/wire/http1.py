@@ -1,15 +1,13 @@
 """
 HTTP/1.1 and HTTP/1.0 (RFC 9112), the client's side, pipelined.
 
-Responses belong to requests in their order, so the core is a queue of exchanges: the first is being answered, the last may
-still be sending its content. It is strict where leniency has hurt others (line ends, lengths, chunk sizes), and bounded
-everywhere. The head of a response is taken in `wire/head.py` and read in `wire/response.py`, its content in `wire/content.py`; a
-request becomes bytes in `wire/exchange.py`. Who is told, and of what time it is, is for others to say.
+The exchanges in their order, and how they end unserved, are in `wire/pipeline.py`; here is what is written and read. It is strict
+where leniency has hurt others (line ends, lengths, chunk sizes), and bounded everywhere. The head of a response is taken in
+`wire/head.py` and read in `wire/response.py`, its content in `wire/content.py`; a request becomes bytes in `wire/exchange.py`. Who is
+told, and of what time it is, is for others to say.
 """
 
 from __future__ import annotations
-
-from collections import deque
 
 from twisted_gun.errors import (
     BadState,
@@ -17,16 +15,16 @@ from twisted_gun.errors import (
     LimitReached,
     ProtocolViolation,
     ShuttingDown,
-    StreamRefused,
     TimedOut,
 )
 from twisted_gun.events import Data, Inform, Response, Trailers, Upgrade
 from twisted_gun.options import HttpOptions
 from twisted_gun.wire.content import ByLength, Chunked, Content, UntilClose
-from twisted_gun.wire.core import Losses, Reader, Request
-from twisted_gun.wire.ends import closed_by, cut_off
+from twisted_gun.wire.core import Reader, Request
+from twisted_gun.wire.ends import cut_off
 from twisted_gun.wire.exchange import Exchange, encode_content, encode_head, upgrade_fields
 from twisted_gun.wire.head import HeadReader
+from twisted_gun.wire.pipeline import Pipeline
 from twisted_gun.wire.response import Head, framing_of, parse_head, switched_protocol
 from twisted_gun.wire.steps import (
     Accepting,
@@ -39,6 +37,8 @@ from twisted_gun.wire.steps import (
     StreamFailed,
     TunnelClosed,
     TunnelData,
+    TunnelOpened,
+    TunnelRefused,
     Write,
 )
 
@@ -48,7 +48,7 @@ __all__ = ["Http1"]
 _JOINED = 64 * 1024
 
 
-class Http1:
+class Http1(Pipeline):
     """The core of an HTTP/1.1 connection; see `twisted_gun.wire.core.Core`."""
 
     name = "http"
@@ -59,15 +59,12 @@ class Http1:
     full = False
 
     def __init__(self, options: HttpOptions) -> None:
+        super().__init__()
         self.closing_timeout = options.closing_timeout
         self._options = options
         self._reader = Reader()
         self._heads = HeadReader(self._reader, options)
         self._reading = "head"  # one of _READERS
-        self._exchanges: deque[Exchange] = deque()  # written, and not yet answered
-        self._waiting: deque[Exchange] = deque()  # not written, behind an unfinished request
-        self._uploading: Exchange | None = None
-        self._switching: Exchange | None = None  # which asks for another protocol: whether others may follow is not known yet
         self._closing = False  # the connection ends with its first exchange
         self._accepting = True  # False once the connection is known to take no more
         self._cancelled = 0  # exchanges whose response nobody wants any more
@@ -76,8 +73,6 @@ class Http1:
         self._written: Request | None = None  # the request that was written last, which often comes again
         self._written_head = b""
         self._content: Content = ByLength(0)  # of the first exchange's response
-        self._killed: list[object] = []
-        self._unprocessed: list[object] = []
         self._deadlines: dict[str, float] = {}
         self._timed = any(limit is not None for limit in (options.keepalive, options.response_timeout, options.idle_timeout))
 
@@ -86,14 +81,13 @@ class Http1:
     @property
     def accepting(self) -> bool:
         # What is written behind a cancelled response would be lost if that turns out too long to be read for nothing.
+        if self._switching is not None and self._switching.request.method == b"CONNECT":
+            return False  # whom those behind it are for is not known yet
         return self._accepting and not self._cancelled
 
     @property
     def switched(self) -> bool:
         return self._reading == "tunnel"
-
-    def losses(self) -> Losses:
-        return Losses(tuple(self._killed), tuple(self._unprocessed))
 
     def deadline(self) -> float | None:
         return min(self._deadlines.values()) if self._deadlines else None
@@ -161,6 +155,11 @@ class Http1:
             return [StreamFailed(stream, BadState("Websocket cannot be used over an HTTP/1.0 connection."))]
         return self.request(stream, request, now)
 
+    def connect(self, stream: object, request: Request, now: float) -> Steps:
+        if self._exchanges or self._waiting:
+            raise BadState("CONNECT can only be used with HTTP/1.1 when no other streams are active.")
+        return self.request(stream, request, now)
+
     def data(self, stream: object, data: bytes, fin: bool, now: float) -> Steps:
         steps: Steps = []
         uploading = self._uploading
@@ -221,7 +220,7 @@ class Http1:
             return steps
         self._closing = True
         self._accepting = False
-        if self._reading == "tunnel" and self._exchanges[0].request.protocol is not None:
+        if self._reading == "tunnel" and self._exchanges[0].request.tunnels:
             return steps  # what it carries has a closing handshake of its own
         if not self._exchanges or self._reading == "tunnel":
             self._close(steps)
@@ -247,7 +246,7 @@ class Http1:
         self._exchanges.append(exchange)
         self._accepting = self._accepting and not exchange.last
         body = request.body
-        if request.protocol is not None:
+        if request.tunnels:
             self._switching = exchange
         if body is None:
             self._uploading = exchange
@@ -266,7 +265,7 @@ class Http1:
             exchange.sent = True
             self._uploading = None
             self._write_waiting(steps)
-        elif fin and exchange.request.protocol is not None:
+        elif fin and exchange.request.tunnels:
             self._end_tunnel(exchange, steps)
             self._close(steps)
 
@@ -348,22 +347,38 @@ class Http1:
         protocol = switched_protocol(upgrade_fields(request.protocol) or request.headers, head.headers)
         if protocol is None or not exchange.sent or len(self._exchanges) > 1:
             return self._fail(ProtocolViolation("Unexpected 101 Switching Protocols response."), steps)
+        if not self._switch(exchange, steps):
+            return False
+        protocols = (request.protocol or protocol,)  # its case means nothing (RFC 9110 section 7.8)
+        steps.append(Upgrade(stream=exchange.stream, protocols=protocols, headers=head.headers))  # type: ignore[arg-type]
+        return True
+
+    def _take_tunnel(self, exchange: Exchange, head: Head, steps: Steps) -> bool:
+        """RFC 9110 section 9.3.6: "A client MUST ignore any Content-Length or Transfer-Encoding header fields received"."""
+        self.served = True
+        if not self._switch(exchange, steps):
+            return False
+        event = Response(stream=exchange.stream, fin=False, status=head.status, headers=head.headers, reason=head.reason)  # type: ignore[arg-type]
+        steps += event, TunnelOpened(exchange.stream)
+        return True
+
+    def _switch(self, exchange: Exchange, steps: Steps) -> bool:
+        """The connection carries another protocol from here on; whether anybody still wants that."""
         self._reading = "tunnel"
         self._closing = True
         self._accepting = False
         self._switching = None
         self._refuse_waiting("the whole connection carries another protocol now", steps)
-        if request.protocol is not None:
+        if exchange.request.tunnels:
             exchange.flow, exchange.held = None, False  # how much may come is for what the tunnel carries to say
         self._uploading = exchange
         exchange.chunked = False
-        if exchange.cancelled:
-            return self._may_drain(exchange, steps)
-        protocols = (request.protocol or protocol,)  # its case means nothing (RFC 9110 section 7.8)
-        steps.append(Upgrade(stream=exchange.stream, protocols=protocols, headers=head.headers))  # type: ignore[arg-type]
-        return True
+        return not exchange.cancelled or self._may_drain(exchange, steps)
 
     def _take_final(self, exchange: Exchange, head: Head, steps: Steps) -> bool:
+        connect = exchange.request.method == b"CONNECT"
+        if connect and head.status < 300:
+            return self._take_tunnel(exchange, head, steps)
         try:
             length, chunked, closes = framing_of(head, exchange.request.method)
         except ProtocolViolation as error:
@@ -374,6 +389,8 @@ class Http1:
         self._accepting = self._accepting and not self._closing
         fin = length == 0
         if not exchange.cancelled:
+            if connect:
+                steps.append(TunnelRefused(exchange.stream, head.status))
             event = Response(stream=exchange.stream, fin=fin, status=head.status, headers=head.headers, reason=head.reason)  # type: ignore[arg-type]
             steps.append(event)
         if fin:
@@ -439,6 +456,7 @@ class Http1:
         """The first exchange has its whole response."""
         exchange = self._exchanges.popleft()
         self.served = True
+        refused = exchange.request.method == b"CONNECT"
         if exchange is self._switching:
             self._switching = None
             self._write_waiting(steps)
@@ -453,41 +471,11 @@ class Http1:
         if self._closing or not exchange.sent:
             self._close(steps)
             return False
-        if exchange.cancelled and self.accepting:
+        if (exchange.cancelled or refused) and self.accepting:
             steps.append(Accepting())
         if self._exchanges and not self._exchanges[0].sent and not self._may_drain(self._exchanges[0], steps):
             return False
         return len(self._reader) > 0
-
-    def _refuse_others(self, steps: Steps) -> None:
-        """
-        The response says that it is the last one.
-
-        RFC 9112 section 9.6: the server "MUST NOT process any further requests received on that connection".
-        """
-        first = self._exchanges.popleft()
-        refused = [*self._exchanges, *self._waiting]
-        self._exchanges.clear()
-        self._waiting.clear()
-        self._exchanges.append(first)
-        self._forget_upload()
-        self._refuse(refused, "the server closes the connection before this request", steps)
-
-    def _forget_upload(self) -> None:
-        """What is still given of the content of a request that has ended must not get between those of others."""
-        if self._uploading not in self._exchanges:
-            self._uploading = None
-
-    def _refuse_waiting(self, why: str, steps: Steps) -> None:
-        waiting = list(self._waiting)
-        self._waiting.clear()
-        self._refuse(waiting, why, steps)
-
-    def _refuse(self, exchanges: list[Exchange], why: str, steps: Steps) -> None:
-        for exchange in exchanges:
-            if not exchange.cancelled:
-                self._unprocessed.append(exchange.stream)
-                steps.append(StreamFailed(exchange.stream, StreamRefused(f"{why}; it was not processed: send it again")))
 
     def _close(self, steps: Steps) -> None:
         """End the connection in good order."""
@@ -514,26 +502,6 @@ class Http1:
         self._deadlines.clear()
         self._reader = Reader()
 
-    def _end_all(self, reason: GunError | None, steps: Steps) -> None:
-        """End every exchange: what was written may have been processed, what was not was not."""
-        exchanges, waiting = list(self._exchanges), list(self._waiting)
-        self._exchanges.clear()
-        self._waiting.clear()
-        for exchange in exchanges:
-            if not exchange.cancelled:
-                self._killed.append(exchange.stream)
-                steps.append(StreamFailed(exchange.stream, closed_by(reason)))
-        if isinstance(reason, ShuttingDown):
-            self._unprocessed.extend(exchange.stream for exchange in waiting)
-            steps.extend(StreamFailed(exchange.stream, closed_by(reason)) for exchange in waiting)
-        else:
-            self._refuse(waiting, "the connection ended before this request was sent", steps)
-
-    def _end_tunnel(self, exchange: Exchange, steps: Steps) -> None:
-        """What the tunnel carries has come to its end, and with it the connection."""
-        self._exchanges.clear()
-        steps.append(TunnelClosed(exchange.stream))
-
     def _lose_first(self, first: Exchange, reason: GunError, clean: bool, steps: Steps) -> None:
         """The connection ended during the first exchange: in the middle of a message, or as its end."""
         if self._reading == "head" or first.cancelled:
@@ -543,7 +511,7 @@ class Http1:
             steps.append(Data(stream=first.stream, fin=True, data=b""))  # type: ignore[arg-type]
         elif clean and self._reading == "tunnel":
             steps.append(TunnelClosed(first.stream))
-        elif first.request.protocol is not None and self._reading == "tunnel":
+        elif first.request.tunnels and self._reading == "tunnel":
             self._killed.append(first.stream)
             steps.append(StreamFailed(first.stream, reason))
         else:
@@ -551,13 +519,6 @@ class Http1:
             expected = None if left is None else first.received + left
             self._killed.append(first.stream)
             steps.append(StreamFailed(first.stream, cut_off(reason, first.received, expected)))
-
-    def _exchange_of(self, stream: object) -> Exchange | None:
-        for queue in (self._exchanges, self._waiting):
-            for exchange in queue:
-                if exchange.stream is stream:
-                    return exchange
-        return None
 
     # Time.
 
@@ -573,7 +534,9 @@ class Http1:
             self._set("response", options.response_timeout if awaited else None, now)
         if read or not flowing or "idle" not in self._deadlines:
             self._set("idle", options.idle_timeout if flowing else None, now)
-        self._set("keepalive", options.keepalive if self._uploading is None else None, now)
+        # Nor behind a request for another protocol, which an empty line might already be taken for.
+        alone = self._uploading is None and self._switching is None
+        self._set("keepalive", options.keepalive if alone else None, now)
 
     def _set(self, stage: str, limit: float | None, now: float) -> None:
         if limit is None:

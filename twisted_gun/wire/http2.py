@@ -81,7 +81,10 @@ class Http2(FrameReader):
         last, version, block = self._last
         if request is not last or version != encoder.version:
             version = encoder.version
-            block = encoder.encode(request.method, self._scheme, request.authority, request.path, request.fields)
+            if request.path:
+                block = encoder.encode(request.method, self._scheme, request.authority, request.path, request.fields)
+            else:
+                block = encoder.encode_fields(((b":method", request.method), (b":authority", request.authority), *request.fields))
             # What changed the encoder's table is encoded in another way the next time.
             self._last = (request if encoder.version == version else None), version, block
         self._out.append(frames.header_frames(stream.id, block, fin, self._frame_size))

@@ -84,7 +84,7 @@ class StreamState:
         self.held = False
         self.head = False  # whether the request was HEAD
         self.authority = b""
-        self.protocol: bytes | None = None  # what the request asks that the stream carry from its response on
+        self.protocol: bytes | None = None  # what the request asks that the stream carry from its response on; CONNECT leaves that open
         self.tunnel = False  # whether it does
         self.responded = False  # whether the head of the final response was received
         self.informed = 0

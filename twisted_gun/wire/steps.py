@@ -96,6 +96,21 @@ class StreamFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class TunnelOpened:
+    """The proxy has made the tunnel asked for: from here on the bytes of `stream` belong to whoever asked."""
+
+    stream: object
+
+
+@dataclass(frozen=True, slots=True)
+class TunnelRefused:
+    """The proxy has not, and said so with `status`; its response is told as any other."""
+
+    stream: object
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
 class TunnelData:
     """Bytes of whatever protocol the bytes of `stream` now belong to."""
 
@@ -138,6 +153,8 @@ Step = Union[
     SettingsChanged,
     StreamFailed,
     TunnelData,
+    TunnelOpened,
+    TunnelRefused,
     TunnelClosed,
     StreamEvent,
 ]

@@ -28,6 +28,8 @@ from twisted_gun.wire.steps import (
     StreamFailed,
     TunnelClosed,
     TunnelData,
+    TunnelOpened,
+    TunnelRefused,
     Write,
 )
 from twisted_gun.wire.waits import waits
@@ -123,12 +125,15 @@ class Streams(Sending):
         self._open(stream, request)
         return self._done()
 
+    def connect(self, stream: object, request: Request, now: float) -> Steps:
+        return self.request(stream, request, now)
+
     def _open(self, stream: object, request: Request) -> None:
         if self._requests >= self._most_streams:
             self._refuse(stream, "Maximum concurrency limit has been reached.")
             return
         body = request.body
-        fin = body == b"" and request.protocol is None
+        fin = body == b"" and not request.tunnels
         stream_id = self._next_id
         self._next_id = stream_id + 2
         if request is self._asked[0]:
@@ -141,7 +146,7 @@ class Streams(Sending):
         state = StreamState(stream_id, stream, SENT[State.IDLE, fin], flow, self._initial_window, window)
         state.head = request.method == b"HEAD"
         state.authority = fields.authority
-        state.protocol = request.protocol
+        state.protocol = b"" if request.method == b"CONNECT" else request.protocol
         self._streams[stream_id] = self._by_key[stream] = state
         self._requests += 1
         self._updates += UPDATES_OF_REQUEST
@@ -223,6 +228,8 @@ class Streams(Sending):
         if stream.protocol is not None and head.status < 300 and not fin:
             self._switch(stream, stream.protocol, head)
             return
+        if stream.protocol == b"":
+            self._steps.append(TunnelRefused(stream.key, head.status))
         stream.expected = 0 if stream.head or head.status in (204, 304) else head.length
         if fin:
             self._check_length(stream, True)
@@ -232,10 +239,15 @@ class Streams(Sending):
             self._ended(stream)
 
     def _switch(self, stream: StreamState, protocol: bytes, head: ResponseHead) -> None:
-        """RFC 8441 section 5: the stream carries another protocol now; how much of it may come is for that to say."""
+        """The stream carries another protocol now (RFC 9113 section 8.5, RFC 8441 section 5); how much of it comes is for that to say."""
         stream.tunnel = True
         stream.flow, stream.held = None, False
-        self._steps.append(Upgrade(stream=stream.key, protocols=(protocol,), headers=head.headers))
+        if protocol:
+            self._steps.append(Upgrade(stream=stream.key, protocols=(protocol,), headers=head.headers))
+        else:
+            self.served = True
+            event = Response(stream=stream.key, fin=False, status=head.status, headers=head.headers)
+            self._steps += event, TunnelOpened(stream.key)
         if "closing" in self._deadlines:
             self._steps.append(Leaving())
 

@@ -70,6 +70,8 @@ class WsSession:
 
     name = "ws"
     last_words = None
+    renewable = False
+    served = True  # the handshake was
 
     def __init__(self, stream: Any, options: WsOptions, agreement: Agreement, silent: bool) -> None:
         self.closing_timeout = options.closing_timeout

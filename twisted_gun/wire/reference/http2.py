@@ -211,6 +211,8 @@ class Http2(FrameReader):
 
     def _send_headers(self, stream: StreamState, request: RequestFields, fin: bool) -> None:
         pseudo = (b":method", request.method), (b":scheme", self._scheme), (b":authority", request.authority), (b":path", request.path)
+        if not request.path:  # a CONNECT
+            pseudo = pseudo[0], pseudo[2]  # type: ignore[assignment]
         self._h2.send_headers(stream.id, [*pseudo, *request.fields], end_stream=fin)
         # For a request by HEAD it would end the connection where the response has content.
         self._h2.streams[stream.id].request_method = None

@@ -1,0 +1,184 @@
+"""
+A tunnel as the transport of any protocol whatever, which expects of it what Twisted's transports do.
+
+Our own hops make do with less (`net/tunnel.py`). Of proxies nothing is known here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.error import ConnectionAborted, ConnectionDone
+from twisted.internet.interfaces import IPushProducer
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from twisted_gun.errors import TimedOut
+from twisted_gun.net.timer import Deadlines
+from twisted_gun.net.tunnel import TunnelTransport
+
+__all__ = ["Carrier"]
+
+_log = Logger()
+
+
+class Carrier(TunnelTransport):
+    """
+    The transport of any protocol, over the stream `stream` of `hop`.
+
+    Never from within a call of its own does the protocol hear of the end. What it raises is logged, and ends this tunnel and no other.
+    After `loseConnection` the peer has `closing_timeout` seconds to say that it is the end, too. A pull producer is asked for more
+    in turns of its own, and waited for. `ended` is called once the protocol was told of the end.
+    """
+
+    def __init__(self, hop: Any, stream: object, deadlines: Deadlines, closing_timeout: float | None, ended: Callable[[], object]) -> None:
+        super().__init__(hop, stream, deadlines.now, hop.core.switched)
+        self._deadlines = deadlines
+        self._closing_timeout = closing_timeout
+        self._ended = ended
+        self._pulled: _Pulled | None = None
+        self._asking = False  # whether the protocol is asking for the end just now
+        self._reason: Failure | None = None  # why it has ended
+
+    def connect(self, protocol: Any) -> None:
+        """Let `protocol` stand on this transport; raises what its `connectionMade` does."""
+        self._protocol = protocol
+        if self.whole:
+            self._hop.splice(self.data_received)
+        protocol.makeConnection(self)
+
+    # ITransport.
+
+    def write(self, data: bytes) -> None:
+        if not isinstance(data, bytes):  # as Twisted's; the hop would fail, and whatever else it carries
+            raise TypeError(f"data must be bytes, not {type(data).__name__}")
+        if self._reason is not None or (self.disconnecting and self._pulled is None):
+            return
+        if self.whole:
+            self._hop.write(data)
+        else:
+            self._hop.perform(self._hop.core.data(self._stream, data, False, self._now()))
+
+    def loseConnection(self) -> None:
+        """Send no more than a pull producer still has; the end comes when the peer says so too."""
+        if not self.disconnecting:
+            self.disconnecting = True
+            if self._pulled is None:
+                self._finish()
+
+    def abortConnection(self) -> None:
+        """Send and receive no more."""
+        if self._reason is None:
+            self._asking = True
+            self.give_up(Failure(ConnectionAborted()))
+            self._asking = False
+
+    def _finish(self) -> None:
+        if self._closing_timeout is not None:
+            self._deadlines.set((self, "closing"), self._closing_timeout, self._closing_timed_out)
+        self._asking = True
+        self._hop.perform(self._hop.core.data(self._stream, b"", True, self._now()))
+        self._asking = False
+
+    def _closing_timed_out(self) -> None:
+        seconds = self._closing_timeout
+        late = TimedOut("closing", seconds, f"the peer of the tunnel did not take what was sent within {seconds} seconds of its end")
+        # Where all was sent, it is only a peer that has not closed its side: Twisted's transports do not wait for that.
+        self.give_up(Failure(late if self._blocked else ConnectionDone()))
+
+    # IConsumer.
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        if self._producer is not None:
+            raise RuntimeError(f"cannot register {producer!r}: {self._producer!r} was never unregistered")
+        if self._reason is not None:
+            producer.stopProducing()
+            return
+        if streaming:
+            super().registerProducer(producer, True)
+        else:
+            self._pulled = _Pulled(producer, self._deadlines)
+            self._pulled.resumeProducing()
+            super().registerProducer(self._pulled, True)
+
+    def unregisterProducer(self) -> None:
+        super().unregisterProducer()
+        pulled, self._pulled = self._pulled, None
+        if pulled is not None:
+            pulled.pauseProducing()
+            if self.disconnecting and self._reason is None:
+                self._finish()
+
+    # From the hop.
+
+    def data_received(self, data: bytes) -> None:
+        """The peer sent `data`."""
+        if self._reason is None:
+            try:
+                self._protocol.dataReceived(data)
+            except Exception:
+                _log.failure("{protocol} raised; its tunnel is given up", protocol=self._protocol)
+                self.give_up(Failure())
+
+    def give_up(self, reason: Failure) -> None:
+        """End the tunnel from this side, at once; `reason` is what the protocol is told."""
+        self.disconnecting = True
+        self._hop.perform(self._hop.core.cancel(self._stream, self._now()))
+        if self.whole:
+            self._hop.abort()
+        self._end(reason)
+
+    def _end(self, reason: Failure) -> None:
+        self._reason = self._reason or reason
+        self.disconnecting = True
+        if self._asking:
+            self._deadlines.set((self, "end"), 0.0, self._tell_end)
+        else:
+            self._tell_end()
+
+    def _tell_end(self) -> None:
+        for stage in ("closing", "end"):
+            self._deadlines.clear((self, stage))
+        protocol, self._protocol = self._protocol, None
+        producer, self._producer, self._pulled = self._producer, None, None
+        if protocol is not None:
+            if producer is not None:
+                _survive(producer.stopProducing)
+            _survive(protocol.connectionLost, self._reason)
+            self._ended()
+
+
+def _survive(call: Callable[..., object], *arguments: object) -> None:
+    try:
+        call(*arguments)
+    except Exception:
+        _log.failure("{call} raised when the connection was lost", call=call)
+
+
+@implementer(IPushProducer)
+class _Pulled:
+    """A pull producer as a push producer: it is asked for more once a turn, as long as it may send."""
+
+    def __init__(self, producer: Any, deadlines: Deadlines) -> None:
+        self._producer = producer
+        self._deadlines = deadlines
+        self._wanted = False
+
+    def resumeProducing(self) -> None:
+        self._wanted = True
+        self._deadlines.set((self, "pull"), 0.0, self._pull)
+
+    def pauseProducing(self) -> None:
+        self._wanted = False
+        self._deadlines.clear((self, "pull"))
+
+    def stopProducing(self) -> None:
+        self.pauseProducing()
+        self._producer.stopProducing()
+
+    def _pull(self) -> None:
+        self._producer.resumeProducing()
+        if self._wanted:  # else what it wrote has paused it, or was all
+            self.resumeProducing()

@@ -1,0 +1,571 @@
+"""
+A way for requests: the hop that carries them, the streams on it, those that wait for it, and the layers that stand on some.
+
+A connection has one, and each tunnel leads to another. It is what its hop tells (`net.hop.Above`), and brings each event to the one it is
+meant for. Who keeps it (`Keeper`), the connection or the tunnel that it goes through, is told when it is up and when it is lost.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from typing import Protocol as Interface
+
+from twisted.logger import Logger
+
+from twisted_gun.errors import (
+    BadState,
+    GunError,
+    InvalidRequest,
+    LimitReached,
+    ProxyFailed,
+    ShuttingDown,
+    StreamClosed,
+    StreamRefused,
+    TimedOut,
+)
+from twisted_gun.events import Data, Error, Notify, Push, StreamEvent, Upgrade
+from twisted_gun.headers import HeadersLike, check_transform
+from twisted_gun.info import Intermediary
+from twisted_gun.layer import Layer, TunnelLayer, begin_websocket
+from twisted_gun.leg import Leg, leg_to
+from twisted_gun.net.hop import Hop, HopOptions
+from twisted_gun.net.trace import Traced
+from twisted_gun.net.tunnel import CORE, TRANSPORT
+from twisted_gun.outgoing import Frames
+from twisted_gun.pings import Ping, Pings
+from twisted_gun.request import RequestOptions, check_request_options, connect_request, make_connect, make_request
+from twisted_gun.stream import PENDING, Stream
+from twisted_gun.tunnel import Tunnel
+from twisted_gun.upgrading import make_upgrade
+from twisted_gun.wire.core import Core, Request
+from twisted_gun.wire.cores import http2_core
+from twisted_gun.wire.http1 import Http1
+from twisted_gun.wire.raw import Raw
+from twisted_gun.wire.socks5 import Socks5
+from twisted_gun.wire.steps import Close, StreamFailed
+
+if TYPE_CHECKING:
+    from twisted_gun.connection import Connection
+
+__all__ = ["Keeper", "Route"]
+
+
+class Keeper(Interface):
+    """Who keeps a route: the connection, or what a tunnel has become."""
+
+    def route_up(self, route: Route, hop: Hop[Any]) -> None:
+        """The hop's core runs; it is for the keeper to let the route `take` it."""
+
+    def route_violated(self, reason: GunError) -> None:
+        """The hop is being given up because of `reason`."""
+
+    def route_lost(self, route: Route, hop: Hop[Any], reason: GunError | None) -> None:
+        """The hop's transport is gone."""
+
+
+class Route:
+    """The way along `leg`; it stands on a stream of the route `below`, and goes through `tunnel`, None for the connection itself."""
+
+    #: The next route is the key of a SOCKS proxy's one tunnel, as streams are keys; but it is nobody to be told anything.
+    ended = True
+
+    def __init__(self, connection: Connection, leg: Leg, below: Route | None = None, tunnel: Tunnel | None = None) -> None:
+        self.connection = connection
+        self.leg = leg
+        self.below = below
+        self.tunnel = tunnel
+        self.keeper: Keeper
+        #: Where requests go from here instead: through the tunnel that has taken the whole of this way.
+        self.onward: Route | None = None if leg.onward is None else Route(connection, leg.onward, self, tunnel)
+        self.hop: Hop[Any] | None = None  # while requests can be sent
+        self.layers: dict[Any, Layer] = {}
+        self.only: Layer | None = None  # the layer that has the whole of it to itself
+        self.raw: Stream | None = None  # whose bytes are spoken here, where no HTTP is
+        self.paused = False  # whether its transport takes nothing
+        self.pings = Pings(connection._turn.woken)
+        self.turn_over = connection._turn.over
+        self._deadlines = connection._deadlines
+        self._pending: deque[tuple[Stream, Request]] = deque()
+        self._live: dict[Stream, None] = {}  # in the order they were made
+
+    @property
+    def end(self) -> Route:
+        """The way that requests take which are made here."""
+        route = self
+        while route.onward is not None:
+            route = route.onward
+        return route
+
+    @property
+    def reached(self) -> Route:
+        """As `end`, but no farther than it is up."""
+        route = self
+        while route.onward is not None and route.onward.hop is not None:
+            route = route.onward
+        return route
+
+    def through(self) -> tuple[Intermediary, ...]:
+        """The proxies on the way here, the first one first."""
+        below = self.below
+        if below is None:
+            return self.connection._intermediaries()
+        protocol = "" if below.hop is None else below.hop.core.name
+        origin, kind = below.leg.origin, "socks5" if protocol == "socks" else "connect"
+        made = Intermediary(type=kind, host=origin.host, port=origin.port, transport=below.leg.transport, protocol=protocol)
+        return (*below.through(), made)
+
+    @property
+    def protocol(self) -> str:
+        """Gun's name of what is spoken here; its hop is up."""
+        assert self.hop is not None
+        name: str = self.hop.core.name if self.only is None else self.only.name
+        return name
+
+    # What is asked for.
+
+    def request(self, method: bytes, path: str | bytes, headers: HeadersLike, body: Any, options: Mapping[str, Any]) -> Stream:
+        """A request by `method`, as `Verbs.request` says."""
+        defaults = self.connection._defaults
+        chosen = check_request_options(options, defaults) if options else defaults
+        request, producer = make_request(method, path, headers, body, self.leg.origin.authority, chosen)
+        if request.body is None and request.length is None and self.leg.http.version == "HTTP/1.0":
+            raise InvalidRequest("HTTP/1.0 cannot end content of unknown length: give content-length")
+        self._check_open(request)
+        if self.leg.forward is not None:
+            request = self.leg.forward.of(request)
+        stream = Stream(self, method, chosen.reply_to)
+        if request.body is None:
+            stream._carry_body(producer, request.length)
+        elif request.length == 0:
+            stream._left = 0  # so that the end of this content may be said, as that of any other
+        self._live[stream] = None
+        self._send(stream, request)
+        return stream
+
+    def ws_upgrade(self, path: str | bytes, headers: HeadersLike, ws_opts: Any, options: Mapping[str, Any]) -> Stream:
+        """A request for a websocket, as `Verbs.ws_upgrade` says."""
+        connection, leg = self.connection, self.leg
+        upgrade = make_upgrade(path, headers, ws_opts, options, connection._options.ws_opts, connection._defaults, leg.origin.authority)
+        if leg.http.version == "HTTP/1.0" and leg.only == "http":
+            raise BadState("Websocket cannot be used over an HTTP/1.0 connection.")
+        if leg.forward is not None:
+            raise BadState("a websocket needs a tunnel through the proxy: open the connection with proxy_mode='tunnel'")
+        self._check_open(upgrade.request)
+        stream = Stream(self, b"GET", upgrade.reply_to)
+        stream._upgrade = upgrade
+        self._live[stream] = None
+        self._send(stream, upgrade.request)
+        return stream
+
+    def connect(self, destination: Any, headers: HeadersLike, options: Mapping[str, Any]) -> Tunnel:
+        """A request for a tunnel, as `Verbs.connect` says."""
+        asked = make_connect(destination, headers, options, self.connection._defaults)
+        leg = leg_to(asked.destination, self.connection._options)
+        self._check_open(asked.request)
+        if self.hop is not None and self.hop.core.name == "http" and self._live:
+            raise BadState("CONNECT can only be used with HTTP/1.1 when no other streams are active.")
+        tunnel = Tunnel(self, asked.reply_to)
+        tunnel._inner = Route(self.connection, leg, self, tunnel)
+        self._live[tunnel] = None
+        self._send(tunnel, asked.request)
+        return tunnel
+
+    def ping(self, options: Mapping[str, Any]) -> Ping:
+        """A ping, as `Verbs.ping` says."""
+        chosen = check_request_options(options, RequestOptions(self.connection._owner, None))
+        hop = self.hop
+        if hop is None or not hop.running:
+            raise BadState(f"{self._name_of_state()}: there is nobody to ping")
+        pinged: Hop[Any] = hop if self.only is None or self.only.over else self.only.hop
+        ping = self.pings.make(chosen.reply_to)
+        steps = pinged.core.ping(ping, self._deadlines.now())
+        self.pings.sent(ping)
+        pinged.perform(steps)
+        return ping
+
+    def ws_send(self, frames: Frames) -> None:
+        """Send frames on the websocket that has all of this to itself."""
+        if self.only is None:
+            raise BadState(
+                "This connection does not currently accept Websocket frames. The Websocket upgrade was not performed. "
+                "This may happen as a result of automatic reconnect."
+            )
+        self.only.send(frames)
+
+    def _check_open(self, request: Request) -> None:
+        if self.leg.http.transform_header_name is not None:
+            check_transform(self.leg.http.transform_header_name, request.headers)
+        self.connection._check_open()
+        if self.tunnel is not None:
+            self.tunnel._check_open()
+        if not self.leg.takes_requests:
+            raise BadState("This connection does not accept new requests to be opened nor does it accept Websocket frames.")
+        if self.only is not None and not self.only.over:
+            raise BadState("This connection only accepts Websocket frames.")
+
+    # Sending.
+
+    def _send(self, stream: Stream, request: Request) -> None:
+        hop = self.hop
+        if hop is not None and hop.running and hop.core.accepting:
+            self._hand_over(hop, stream, request)
+            return
+        stream._queued = []
+        stream._block(PENDING, True)
+        self._pending.append((stream, request))
+        full = hop is not None and hop.running and hop.core.full
+        most = self.leg.http2.max_waiting if full and self.leg.http2.max_waiting is not None else self.connection._options.max_waiting
+        if len(self._pending) > most:
+            self._pending.pop()
+            # Told in a turn of its own: the caller does not hold the stream yet, and one that asks again at once would recurse.
+            reason = LimitReached("max_waiting", most)
+            self._deadlines.set((stream, "refused"), 0.0, lambda: self.fail_stream(stream, reason))
+
+    def _hand_over(self, hop: Hop[Any], stream: Stream, request: Request) -> None:
+        now = self._deadlines.now()
+        queued, stream._queued = stream._queued, None
+        plain = request.protocol is None and type(stream) is Stream
+        steps = (hop.core.request if plain else self._asked(hop.core, request))(stream, request, now)
+        if steps and type(steps[0]) is StreamFailed:  # refused: told in a turn of its own too
+            self._deadlines.set((stream, "refused"), 0.0, lambda: hop.perform(steps))
+            return
+        hop.perform(steps)
+        for data, fin in queued or ():
+            hop.perform(hop.core.data(stream, data, fin, now))
+        if stream._granted:
+            hop.perform(hop.core.update_flow(stream, stream._granted, now))
+        if stream._blocked:
+            stream._block(TRANSPORT, self.paused)
+            stream._block(PENDING, False)
+
+    def _asked(self, core: Any, request: Request) -> Any:
+        """How to ask `core` for what is no ordinary request."""
+        return core.upgrade if request.protocol is not None else partial(self._ask_for_tunnel, core)
+
+    def _ask_for_tunnel(self, core: Any, tunnel: Any, request: Request, now: float) -> Any:
+        try:
+            steps = core.connect(tunnel, request, now)
+        except BadState as error:
+            return [StreamFailed(tunnel, error)]
+        self._watch_tunnel(tunnel, tunnel._inner.leg.tunnel_timeout)
+        return steps
+
+    def _watch_tunnel(self, key: Any, limit: float | None) -> None:
+        if limit is not None:
+            self._deadlines.set((key, "tunnel"), limit, lambda: self._tunnel_timed_out(key, limit))
+
+    def _tunnel_timed_out(self, key: Any, limit: float) -> None:
+        text = f"the proxy did not make the tunnel within tunnel_timeout = {limit} seconds; check that it reaches the destination"
+        error = TimedOut("tunnel", limit, text)
+        if isinstance(key, Tunnel):
+            self.fail_stream(key, error)
+        elif self.hop is not None:
+            self.hop.perform([Close(error)])
+
+    def data(self, stream: Stream, data: bytes, fin: bool) -> None:
+        """Send `data` for `stream`."""
+        hop = self._hop_of(stream)
+        if hop is not None:
+            hop.perform(hop.core.data(stream, data, fin, self._deadlines.now()))
+
+    def update_flow(self, stream: Stream, increment: int) -> None:
+        """Allow `stream` so many more events."""
+        hop = self._hop_of(stream)
+        becoming = stream._upgrade is not None or isinstance(stream, Tunnel)
+        if stream._queued is not None or hop is None or (becoming and stream._layer is None):  # for what is not there yet
+            stream._granted += increment
+        if stream._queued is None and hop is not None:
+            hop.perform(hop.core.update_flow(stream, increment, self._deadlines.now()))
+
+    def cancel(self, stream: Stream, drain: bool = False) -> None:
+        """End `stream` at once, and tell no more of it."""
+        if stream._queued is not None:
+            self._pending = deque(entry for entry in self._pending if entry[0] is not stream)
+        self._over(stream, None)
+        hop, layer = self.hop, self.layers.get(stream)
+        if layer is not None:
+            layer.drop()
+        elif hop is not None:
+            hop.perform(hop.core.cancel(stream, self._deadlines.now(), drain))
+        stream._stop(StreamClosed("this stream was cancelled"))
+        self.turn_over()
+
+    def hold(self, stream: Stream, held: bool) -> None:
+        """Hold the peer back, or no longer, for `stream` has more than it can use."""
+        hop = self._hop_of(stream)
+        if hop is not None and hop.running:
+            hop.perform(hop.core.hold(stream, held, self._deadlines.now()))
+
+    def _hop_of(self, stream: Stream) -> Hop[Any] | None:
+        """The hop that reads what `stream` is told."""
+        return self.hop if stream._layer is None else stream._layer.reading
+
+    # From the hop: `net.hop.Above`.
+
+    def up(self, hop: Hop[Any]) -> None:
+        self.keeper.route_up(self, hop)
+
+    def accepting(self, hop: Hop[Any]) -> None:
+        while self._pending and hop is self.hop and hop.running and hop.core.accepting:
+            self._hand_over(hop, *self._pending.popleft())
+
+    def leaving(self) -> None:
+        for layer in list(self.layers.values()):
+            layer.shutdown()
+
+    def tell(self, event: StreamEvent) -> None:
+        stream: Any = event.stream
+        if stream.ended:
+            if type(event) is Push:  # which nobody was told of
+                self.cancel(event.pushed_stream)
+            return
+        if event.fin:
+            self._over(stream, event.reason if type(event) is Error else None)
+        elif type(event) is Upgrade:
+            if stream._upgrade is not None and not begin_websocket(self, stream, stream._upgrade, event):
+                return
+            stream._upgraded()
+        receiver = stream._receiver
+        if receiver is not None:
+            try:
+                getattr(receiver, event.told_as)(event)
+            except Exception:
+                self.receiver_raised(receiver, event, stream)
+        elif stream._receive(event) and event.fin:
+            self.connection._turn.kept.append(stream)
+
+    def stream_failed(self, stream: Any, reason: GunError) -> None:
+        layer = self.layers.get(stream)
+        if layer is not None:
+            layer.tunnel.lost(reason)
+        else:
+            self.tell(Error(connection=self.connection, stream=stream, reason=reason))
+
+    def tunnel_opened(self, key: Any) -> None:
+        self._deadlines.clear((key, "tunnel"))
+        inner = key if isinstance(key, Route) else key._inner
+        if key is inner or not key.ended:
+            TunnelLayer(self, key, inner).begin()
+
+    def tunnel_refused(self, tunnel: Tunnel, status: int) -> None:
+        self._deadlines.clear((tunnel, "tunnel"))
+        if tunnel.ended:
+            return
+        tunnel._refused(ProxyFailed(_refusal(self.leg, tunnel._inner.leg, status), status))
+        if self.hop is not None and self.hop.core.name == "http":  # and so what has waited was meant for the tunnel
+            self.fail_pending(StreamRefused("the proxy refused the tunnel that this request has waited for; it was not sent"))
+
+    def tunnel_data(self, stream: Any, data: bytes) -> None:
+        layer = self.layers.get(stream)
+        if layer is not None:
+            layer.tunnel.data_received(data)
+        else:
+            self.tell(Data(stream=stream, fin=False, data=data))
+
+    def tunnel_closed(self, stream: Any) -> None:
+        layer = self.layers.get(stream)
+        if layer is not None:
+            layer.tunnel.closed()
+        else:
+            self.tell(Data(stream=stream, fin=True, data=b""))
+
+    def ping_answered(self, ping: Ping, seconds: float) -> None:
+        if ping.receiver is not None:
+            self.connection._call(ping.receiver, Notify(connection=self.connection, type="ping_ack", info=seconds))
+        self.pings.answered(ping, seconds)
+
+    def settings_changed(self, settings: Mapping[str, int | bool]) -> None:
+        self.connection._tell_owner(Notify(connection=self.connection, type="settings_changed", info=settings))
+
+    def upload_paused(self, stream: Any | None, paused: bool) -> None:
+        if stream is not None:
+            self._block(stream, CORE, paused)
+            return
+        self.paused = paused
+        raw = () if self.raw is None else (self.raw,)
+        for each in dict.fromkeys([*self._live, *self.layers, *raw]):
+            self._block(each, TRANSPORT, paused)
+
+    def _block(self, stream: Any, why: int, blocked: bool) -> None:
+        layer = self.layers.get(stream)
+        if layer is not None:
+            layer.tunnel.block(why, blocked)
+        else:
+            stream._block(why, blocked)
+
+    def violated(self, reason: GunError) -> None:
+        self.keeper.route_violated(reason)
+
+    def lost(self, hop: Hop[Any], reason: GunError | None) -> None:
+        self.keeper.route_lost(self, hop, reason if self.only is None else self.only.why(reason))
+
+    # From its keeper.
+
+    def make_hop(self, options: HopOptions) -> Hop[Any]:
+        """A hop whose core this leg chooses."""
+        creator = self.leg.creator
+        confirm = None if creator is None else lambda transport: creator.confirm(transport.getHandle())
+        name = f"{self.connection.destination}{'' if self.below is None else f' > {self.leg.origin.host}:{self.leg.origin.port}'}"
+        above: Any = Traced(self, name) if self.connection._options.trace else self
+        return Hop(above, self._deadlines, self._choose, confirm, options)
+
+    def _choose(self, negotiated: bytes | None) -> Core:
+        leg = self.leg
+        name = leg.chosen(negotiated)
+        if name == "http2":
+            return http2_core(leg.http2, leg.origin.scheme.encode(), self._promised)
+        if name == "raw":
+            return Raw(self._raw_stream(), leg.options)
+        return Http1(leg.http) if name == "http" else Socks5(leg.options)
+
+    def _promised(self, parent: Any, method: bytes) -> Stream:
+        """The stream of a response that the server promises to send along with that of `parent`."""
+        stream = Stream(self, method, parent._receiver)
+        self._live[stream] = None
+        return stream
+
+    def _raw_stream(self) -> Stream:
+        """The stream whose bytes are spoken here: the tunnel's, or else one of the connection's own."""
+        if self.tunnel is not None:
+            self.raw = self.tunnel
+        else:
+            self.raw = Stream(self, b"", self.connection._defaults.reply_to)
+            self._live[self.raw] = None
+        self.raw._open = True
+        return self.raw
+
+    def take(self, hop: Hop[Any]) -> None:
+        """Send by `hop`, which is up, and what has waited first of all."""
+        self.paused = False
+        self.hop = hop
+        if self.leg.onward is not None:
+            self._go_onward(hop)
+        elif self.raw is not None:
+            if self.raw._granted:
+                hop.perform(hop.core.update_flow(self.raw, self.raw._granted, self._deadlines.now()))
+        else:
+            self.accepting(hop)
+
+    def _go_onward(self, hop: Hop[Any]) -> None:
+        """Ask the SOCKS proxy at the end of this leg for the tunnel of the next one."""
+        onward = self.onward
+        assert onward is not None
+        request = connect_request(onward.leg.origin.host, onward.leg.origin.port)
+        self._watch_tunnel(onward, onward.leg.tunnel_timeout)
+        hop.perform(hop.core.connect(onward, request, self._deadlines.now()))
+
+    def lead_on(self, inner: Route) -> None:
+        """The whole of this way belongs to a tunnel now: who waits goes through it."""
+        if self.onward is inner:
+            return
+        self.onward = inner
+        ours, theirs = self.leg.origin.authority, inner.leg.origin.authority
+        for stream, request in self._pending:
+            if request.authority == ours:  # whom it is for the caller did not say
+                request = replace(request, authority=theirs)
+            self._live.pop(stream, None)
+            inner._live[stream] = None
+            stream._route = inner
+            inner._pending.append((stream, request))
+        self._pending.clear()
+
+    def shutdown(self) -> None:
+        """Let what is under way finish, and take nothing new."""
+        self.fail_pending(ShuttingDown("the tunnel was shut down before this request was sent"))
+        if self.hop is not None and self.hop.running:
+            self.hop.perform(self.hop.core.shutdown(self._deadlines.now()))
+            self.leaving()
+
+    def down(self, reason: GunError | None) -> None:
+        """Its hop is lost; what was told of streams was told."""
+        self.hop = self.only = self.raw = None
+        if self.leg.onward is None:
+            self.onward = None
+        else:
+            self._deadlines.clear((self.onward, "tunnel"))
+        self.pings.fail(reason)
+        self.turn_over()
+
+    # Ends.
+
+    def layer_over(self, layer: Layer) -> None:
+        """What stood on a stream has ended."""
+        self.layers.pop(layer.key, None)
+        if self.only is layer and self.leg.onward is None:
+            self.onward = None
+
+    def receiver_raised(self, receiver: Any, event: Any, stream: Stream) -> None:
+        """That is logged, and its stream is cancelled, for its state can no longer be trusted."""
+        log_raised(receiver, event, stream)
+        if not stream.ended:
+            self.fail_stream(stream, StreamClosed("the receiver of this stream raised an exception; see the log"), drain=True)
+
+    def _over(self, stream: Stream, reason: GunError | None) -> None:
+        stream._route._live.pop(stream, None)
+        stream._end(reason)
+
+    def fail_stream(self, stream: Stream, reason: GunError, drain: bool = False) -> None:
+        """End `stream` from our side; with `drain`, without closing the connection that others use."""
+        if not stream.ended:
+            self.tell(Error(connection=self.connection, stream=stream, reason=reason))
+            self.cancel(stream, drain)
+
+    def fail_pending(self, reason: GunError) -> None:
+        """What has waited is not sent any more."""
+        pending, self._pending = self._pending, deque()
+        for stream, _ in pending:
+            self.stream_failed(stream, reason)
+        self.turn_over()
+
+    def end_streams(self, reason: GunError) -> None:
+        """All is over."""
+        self._pending.clear()
+        for stream in list(self._live):
+            self.tell(Error(connection=self.connection, stream=stream, reason=reason))
+        for layer in list(self.layers.values()):
+            layer.tunnel.lost(reason)
+        if self.onward is not None:
+            self.onward.end_streams(reason)
+        self.turn_over()
+
+    def flush(self) -> None:
+        """Drop the events that nobody has read yet."""
+        for stream in self._live:
+            stream.flush()
+        if self.leg.onward is not None and self.onward is not None:
+            self.onward.flush()
+
+    def _name_of_state(self) -> str:
+        return f"the connection is {self.connection._factory.state}" if self.tunnel is None else "the tunnel is not up"
+
+
+def _refusal(proxy: Leg, wanted: Leg, status: int) -> str:
+    """What the `status` of a proxy means, and what to do about it."""
+    origin, end = proxy.origin, wanted.origin
+    advice = _ADVICE.get(status, "the response says more")
+    return f"the proxy {origin.host}:{origin.port} refused a tunnel to {end.host}:{end.port} with status {status}: {advice}"
+
+
+_ADVICE = {
+    200: "it closed the tunnel at once",
+    401: "it wants credentials as an origin does; is it a proxy?",
+    403: "its rules forbid this destination; many allow port 443 only",
+    404: "it does not know the destination, or is no proxy",
+    405: "it does not make tunnels; is it a proxy?",
+    407: "it wants other credentials: give username and password",
+    502: "it could not reach the destination",
+    503: "it could not reach the destination, or is overloaded",
+    504: "the destination did not answer it",
+}
+
+
+def log_raised(receiver: Any, event: Any, stream: Stream | None) -> None:
+    """A receiver raised."""
+    _log.failure("{receiver} raised when it was told {event}; {stream}", receiver=receiver, event=event, stream=stream)
+
+
+_log = Logger()
