@@ -270,7 +270,7 @@ class RequestTests(LifeCase):
             lambda: self.conn.get("/", {"authorization": "s3cret\n"}),
             lambda: self.conn.get("/", {"authorization": "s3cret\ud800"}),
             lambda: gun.open("user:s3cret@example.org", 80, reactor=Clock()),
-            lambda: gun.open("example.org", 80, reactor=Clock(), proxy="http://user:s3cret@example.org"),
+            lambda: gun.open("example.org", 80, reactor=Clock(), proxy="http://user:s3cret@example.org/path"),
             lambda: gun.open("example.org", 80, reactor=Clock(), password="s3cret"),
         ):
             self.assertNotIn("s3cret", str(self.assertRaises(gun.GunError, call)))

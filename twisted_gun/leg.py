@@ -44,6 +44,11 @@ class Leg:
     forward: Forward | None = None
 
     @property
+    def where(self) -> str:
+        """Host and port, for messages."""
+        return authority(self.origin.host, self.origin.port, 0).decode()
+
+    @property
     def only(self) -> str | None:
         """The protocol, where it can be no other."""
         return self.protocols[0][0] if len(self.protocols) == 1 else None
@@ -68,11 +73,11 @@ class Leg:
         return name
 
 
-def first_leg(origin: Origin, options: Options, forward: Forward | None = None) -> Leg:
+def first_leg(origin: Origin, options: Options) -> Leg:
     """The first leg of a connection, by its settled `options`."""
     assert options.protocols is not None and options.transport is not None
     creator = connection_creator(origin.host, options.tls_opts, options.alpn) if options.transport == "tls" else None
-    return _leg(origin, options.transport, options.protocols, creator, options, options, forward)
+    return _leg(origin, options.transport, options.protocols, creator, options, options)
 
 
 def leg_to(end: Destination | SocksOptions, options: Options) -> Leg:
@@ -91,7 +96,6 @@ def _leg(
     creator: ConnectionCreator | None,
     end: Any,
     options: Options,
-    forward: Forward | None = None,
 ) -> Leg:
     own = dict(protocols)
     return Leg(
@@ -104,5 +108,4 @@ def _leg(
         tls_handshake_timeout=end.tls_handshake_timeout,
         tunnel_timeout=end.tunnel_timeout,
         onward=leg_to(own["socks"], options) if "socks" in own else None,
-        forward=forward,
     )

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
+
+from twisted.internet.interfaces import IStreamClientEndpoint
 
 from twisted_gun.connection import Connection
 from twisted_gun.errors import InvalidRequest, OptionError
 from twisted_gun.headers import authority, check_host
 from twisted_gun.info import Origin
-from twisted_gun.leg import first_leg
+from twisted_gun.leg import Leg, first_leg
 from twisted_gun.net.dial import endpoint_for
+from twisted_gun.net.proxied import proxied_endpoint
 from twisted_gun.net.tls import TlsEndpoint
-from twisted_gun.options import Options, make_options
+from twisted_gun.options import Options, ProxyUrl, make_options
+from twisted_gun.options.proxies import proxies_of_environment
 from twisted_gun.receivers import as_receiver
+from twisted_gun.request import Forward, proxy_authorization
 
 __all__ = ["open", "open_unix", "open_url"]
 
@@ -83,10 +89,34 @@ def open_url(url: str, **arguments: Any) -> Connection:
 def _start(origin: Origin, path: str | None, owner: Any, reply_to: Any, reactor: Any, options: Options) -> Connection:
     if reactor is None:
         from twisted.internet import reactor
-    leg = first_leg(origin, options)
-    endpoint = endpoint_for(reactor, options, origin.host, origin.port, path)
-    if leg.creator is not None:
+    proxies = _proxies(origin, path, options)
+    if proxies:
+        leg, endpoint = _through(proxies, origin, options, reactor)
+    else:
+        leg, endpoint = first_leg(origin, options), endpoint_for(reactor, options, origin.host, origin.port, path)
+    if leg.creator is not None and leg.forward is None:
         endpoint = TlsEndpoint(leg.creator, endpoint, reactor)
     told = as_receiver("owner", owner), as_receiver("reply_to", reply_to)
     destination = path or authority(origin.host, origin.port, 0).decode()
     return Connection(leg, destination, endpoint, options, *told, reactor)
+
+
+def _proxies(origin: Origin, path: str | None, options: Options) -> tuple[ProxyUrl, ...]:
+    """The proxies to go through; the environment's are for other machines only."""
+    if isinstance(options.proxy, str):
+        return () if path is not None or options.endpoint is not None else proxies_of_environment(origin.scheme, origin.host, origin.port)
+    if options.proxy and path is not None:
+        raise OptionError("proxy", "None for a UNIX socket")
+    return options.proxy
+
+
+def _through(proxies: tuple[ProxyUrl, ...], origin: Origin, options: Options, reactor: Any) -> tuple[Leg, IStreamClientEndpoint]:
+    """The first leg of a connection through `proxies`, and what it dials."""
+    last = proxies[-1]
+    absolute = options.proxy_mode == "absolute" and origin.scheme == "http" and last.scheme != "socks5"
+    endpoint = proxied_endpoint(reactor, proxies, origin.host, origin.port, options, absolute=absolute)
+    if not absolute:
+        return first_leg(origin, options), endpoint
+    fields = () if last.username is None else (proxy_authorization(last.username, last.password or b""),)
+    forward = Forward(prefix=b"http://" + origin.authority, fields=fields)
+    return replace(first_leg(origin, options), creator=endpoint.creator, forward=forward), endpoint

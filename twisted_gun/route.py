@@ -21,11 +21,9 @@ from twisted_gun.errors import (
     GunError,
     InvalidRequest,
     LimitReached,
-    ProxyFailed,
     ShuttingDown,
     StreamClosed,
     StreamRefused,
-    TimedOut,
 )
 from twisted_gun.events import Data, Error, Notify, Push, StreamEvent, Upgrade
 from twisted_gun.headers import HeadersLike, check_transform
@@ -33,6 +31,7 @@ from twisted_gun.info import Intermediary
 from twisted_gun.layer import Layer, TunnelLayer, begin_websocket
 from twisted_gun.leg import Leg, leg_to
 from twisted_gun.net.hop import Hop, HopOptions
+from twisted_gun.net.refusals import not_in_time, refused
 from twisted_gun.net.trace import Traced
 from twisted_gun.net.tunnel import CORE, TRANSPORT
 from twisted_gun.outgoing import Frames
@@ -170,6 +169,7 @@ class Route:
             raise BadState("CONNECT can only be used with HTTP/1.1 when no other streams are active.")
         tunnel = Tunnel(self, asked.reply_to)
         tunnel._inner = Route(self.connection, leg, self, tunnel)
+        tunnel._credentials = any(name == b"proxy-authorization" for name, _ in asked.request.headers)
         self._live[tunnel] = None
         self._send(tunnel, asked.request)
         return tunnel
@@ -259,9 +259,9 @@ class Route:
             self._deadlines.set((key, "tunnel"), limit, lambda: self._tunnel_timed_out(key, limit))
 
     def _tunnel_timed_out(self, key: Any, limit: float) -> None:
-        text = f"the proxy did not make the tunnel within tunnel_timeout = {limit} seconds; check that it reaches the destination"
-        error = TimedOut("tunnel", limit, text)
-        if isinstance(key, Tunnel):
+        inner = key if isinstance(key, Route) else key._inner
+        error = not_in_time(self.leg.where, inner.leg.where, limit)
+        if key is not inner:
             self.fail_stream(key, error)
         elif self.hop is not None:
             self.hop.perform([Close(error)])
@@ -355,7 +355,7 @@ class Route:
         self._deadlines.clear((tunnel, "tunnel"))
         if tunnel.ended:
             return
-        tunnel._refused(ProxyFailed(_refusal(self.leg, tunnel._inner.leg, status), status))
+        tunnel._refused(refused(self.leg.where, tunnel._inner.leg.where, status, (), tunnel._credentials))
         if self.hop is not None and self.hop.core.name == "http":  # and so what has waited was meant for the tunnel
             self.fail_pending(StreamRefused("the proxy refused the tunnel that this request has waited for; it was not sent"))
 
@@ -409,7 +409,7 @@ class Route:
         """A hop whose core this leg chooses."""
         creator = self.leg.creator
         confirm = None if creator is None else lambda transport: creator.confirm(transport.getHandle())
-        name = f"{self.connection.destination}{'' if self.below is None else f' > {self.leg.origin.host}:{self.leg.origin.port}'}"
+        name = self.connection.destination if self.below is None else f"{self.connection.destination} > {self.leg.where}"
         above: Any = Traced(self, name) if self.connection._options.trace else self
         return Hop(above, self._deadlines, self._choose, confirm, options)
 
@@ -541,26 +541,6 @@ class Route:
 
     def _name_of_state(self) -> str:
         return f"the connection is {self.connection._factory.state}" if self.tunnel is None else "the tunnel is not up"
-
-
-def _refusal(proxy: Leg, wanted: Leg, status: int) -> str:
-    """What the `status` of a proxy means, and what to do about it."""
-    origin, end = proxy.origin, wanted.origin
-    advice = _ADVICE.get(status, "the response says more")
-    return f"the proxy {origin.host}:{origin.port} refused a tunnel to {end.host}:{end.port} with status {status}: {advice}"
-
-
-_ADVICE = {
-    200: "it closed the tunnel at once",
-    401: "it wants credentials as an origin does; is it a proxy?",
-    403: "its rules forbid this destination; many allow port 443 only",
-    404: "it does not know the destination, or is no proxy",
-    405: "it does not make tunnels; is it a proxy?",
-    407: "it wants other credentials: give username and password",
-    502: "it could not reach the destination",
-    503: "it could not reach the destination, or is overloaded",
-    504: "the destination did not answer it",
-}
 
 
 def log_raised(receiver: Any, event: Any, stream: Stream | None) -> None:

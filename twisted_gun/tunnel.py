@@ -32,6 +32,7 @@ class Tunnel(Stream, Verbs):
     """
 
     _inner: Route
+    _credentials = False  # whether the proxy was given any
     _ending = False
     _up: str | None = None  # the protocol, once it is up
     _failure: GunError | None = None
@@ -138,7 +139,7 @@ class Tunnel(Stream, Verbs):
 
 
 def way(own: Route, options: Mapping[str, Any]) -> Route:
-    """The way of a request that is given these `options`: through the `tunnel` among them, or else `own`; raises `BadState` or `OptionError`."""
+    """The way of a request with these `options`: through the `tunnel` among them, or else `own`; raises `BadState` or `OptionError`."""
     tunnel = options.get("tunnel")
     if tunnel is None:
         return own.end

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from urllib.parse import unquote_to_bytes, urlsplit
-from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]
 
 from twisted_gun.errors import InvalidRequest, OptionError
 from twisted_gun.headers import check_host
@@ -48,6 +47,8 @@ def proxies_of_environment(scheme: str, host: str, port: int) -> tuple[ProxyUrl,
     The proxy that the environment names for an origin, as curl and urllib read it: ``http_proxy`` and ``https_proxy`` by the `scheme`,
     else ``all_proxy``; none where ``no_proxy`` holds the host. Raises `OptionError` for a URL that cannot be used.
     """
+    from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]  # it takes its time
+
     proxies = getproxies_environment()
     url = proxies.get(scheme) or proxies.get("all")
     if not url or proxy_bypass_environment(f"[{host}]:{port}" if ":" in host else f"{host}:{port}", proxies):
