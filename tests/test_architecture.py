@@ -43,9 +43,10 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("wire.framing",),
     ("wire.http2", "wire.websocket", "wire.reference", "wire.reference.http2", "wire.reference.websocket"),
     ("wire.cores",),
-    ("net.straight", "net.tunnel", "net.unbuffered", "net.trust", "net.tls", "net.dial", "net.timer", "receivers", "outgoing"),
+    ("net.straight", "net.tunnel", "net.refusals", "net.unbuffered", "net.trust", "net.tls", "net.dial", "net.timer", "receivers", "outgoing"),
     ("net.hop", "request", "info"),
-    ("net.factory", "net.proxy", "net.trace", "leg", "upgrading"),
+    ("net.factory", "net.trace", "net.proxy", "leg", "upgrading"),
+    ("net.proxied",),
     ("stream", "pings", "turn"),
     ("layer", "verbs"),
     ("tunnel",),
@@ -65,6 +66,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "testing.links",
         "testing.peers",
         "testing.proxies",
+        "testing.proxies_http",
         "testing.proxies_http2",
         "testing.proxies_onward",
         "testing.recording",
@@ -215,7 +217,7 @@ def impure_imports(sources: Sources) -> list[str]:
 
 def misplaced_reference(sources: Sources) -> list[str]:
     """Imports of h2 and wsproto outside ``wire/reference``, and the proxies for tests, which speak HTTP/2 as servers."""
-    outside = [name for name in sources if not name.startswith(("wire.reference", "testing.proxies"))]
+    outside = [name for name in sources if not name.startswith(("wire.reference", "testing.proxies_http2"))]
     return sorted(f"{name}: {top}" for name in outside for top in foreign_packages(sources[name]) & REFERENCE_ONLY)
 
 

@@ -43,6 +43,23 @@ class UnreadTests(SynchronousTestCase):
         self.assertLessEqual(most, WINDOW + 128 * 1024)
 
 
+class AwaitedLateTests(SynchronousTestCase):
+    """Content that has waited longer than a mailbox holds, part of it held back in the core."""
+
+    def test_in_order(self) -> None:
+        """await_body gives all of it in its order: what the core lets go while it is read comes behind what waits."""
+        for size in (4 * 16384, 8 * 16384, 1_000_000):
+            world = MemoryGun(protocols=["http2"])
+            stream = world.connection.get("/")
+            world.pump()
+            content = b"".join(at.to_bytes(4, "big") for at in range(size // 4))
+            world.peer.respond(1, 200, {}, content)
+            world.pump()
+            body = stream.await_body()
+            world.pump()
+            self.assertEqual(self.successResultOf(body), content)
+
+
 class BeyondTheLimitTests(SynchronousTestCase):
     """Requests with a receiver, where the server allows one stream."""
 

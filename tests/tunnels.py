@@ -1,13 +1,15 @@
 """
-Proxies and origins in memory, by the names of what they speak, and a way through them.
+Proxies and origins in memory, by the names of what they speak, a way through them, and what tests of tunnels share.
 
 `Way` opens a connection to the first of several proxies, asks each for a tunnel to the next, and the last for one to the origin.
+`TunnelCase` is a test over such a way, which `spread` repeats over others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, ClassVar
 
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.ssl import Certificate, trustRootFromCertificates
@@ -16,7 +18,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 
 import twisted_gun as gun
 from tests.certificates import ServerCreator, authority
-from tests.stage import every_answer
+from tests.stage import LifeCase, every_answer
 from twisted_gun.testing import Http2Peer, MemoryEndpoint, RecordingReceiver, ScriptedPeer
 from twisted_gun.testing.proxies import ProxyFactory
 
@@ -56,30 +58,46 @@ class Echo(Protocol):
         self.lost = reason
 
 
-def answer(peer: Any) -> None:
-    """Answer each request by its target."""
-    for request in peer.requests[peer.answered :]:
-        if not request.complete:
-            return
-        peer.answered += 1
-        body = request.target
-        peer.send(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))
-
-
 class Answering(ScriptedPeer):
-    """An HTTP/1.1 server that answers each request by its target."""
+    """An HTTP/1.1 server that answers each request by its target: by itself, or when it is told to."""
 
     answered = 0
 
-    def __init__(self) -> None:
-        super().__init__(answer)
+    def __init__(self, script: Any = lambda peer: peer.answer()) -> None:
+        super().__init__(script)
+
+    def answer(self) -> None:
+        """Answer every request that is complete."""
+        for request in self.requests[self.answered :]:
+            if not request.complete:
+                return
+            self.answered += 1
+            body = b"" if request.method == b"HEAD" else request.target
+            self.send(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(request.target), body))
+
+
+class AnsweringHttp2(Http2Peer):
+    """One of HTTP/2 likewise."""
+
+    def __init__(self, script: Any = lambda peer: peer.answer(), **options: Any) -> None:
+        super().__init__(script, **options)
+
+    def answer(self) -> None:
+        """Answer every request that is complete."""
+        every_answer(self)
+
+
+#: Who answers at the end of a way by itself, and who when it is told to.
+ANSWERING: dict[str, Callable[[], Any]] = {"http": Answering, "http2": AnsweringHttp2, "raw": Echo}
+QUIET: dict[str, Callable[[], Any]] = {"http": lambda: Answering(()), "http2": lambda: AnsweringHttp2(()), "raw": ScriptedPeer}
 
 
 class Way:
     """
     Named `proxies` in their order, and an `origin`; each is a host of its name and place, "0.http" say.
 
-    `wanted` are the server's further options of TLS by host, `credentials` are what every proxy demands.
+    `credentials` are what every proxy demands, `certificates` the names that hosts' certificates are for, where those are others. The
+    origin answers by itself, unless it is `quiet`, or another `peer` is made.
     """
 
     def __init__(
@@ -90,26 +108,29 @@ class Way:
         peer: Callable[[], Any] | None = None,
         credentials: tuple[str, str] | None = None,
         certificates: dict[str, str] | None = None,
+        quiet: bool = False,
+        owner: RecordingReceiver | None = None,
+        capacity: int = 65_536,
         **options: Any,
     ) -> None:
         self.clock = Clock()
         self.proxies, self.origin, self.options = list(proxies), origin, options
         self.credentials = credentials
         self.hosts = [f"p{place}.{name}.example" for place, name in enumerate(proxies)] + ["origin.example"]
-        self.certificates = certificates or {}
+        self.certificates, self.capacity = certificates or {}, capacity
         self.peers: list[Any] = []
-        self.peer = peer or {"http": Answering, "http2": lambda: Http2Peer(every_answer), "raw": Echo}[ORIGINS[origin][1]]
+        self.make_peer = peer or (QUIET if quiet else ANSWERING)[ORIGINS[origin][1]]
         self.factories: list[ProxyFactory] = []
         self.endpoints: dict[str, MemoryEndpoint] = {}
         for host, name in zip(self.hosts, proxies, strict=False):
             self.factories.append(ProxyFactory(PROXIES[name][1], self._dial, credentials=credentials))
             self._serve(host, self.factories[-1], *PROXIES[name])
         self._serve(self.hosts[-1], Factory.forProtocol(self._new_peer), *ORIGINS[origin])  # type: ignore[arg-type]
-        self.owner = RecordingReceiver()
+        self.owner = owner or RecordingReceiver()
         self.tunnels: list[gun.Tunnel] = []
 
     def _new_peer(self) -> Any:
-        self.peers.append(self.peer())
+        self.peers.append(self.make_peer())
         return self.peers[-1]
 
     def _serve(self, host: str, factory: Any, transport: str, protocol: str) -> None:
@@ -118,7 +139,7 @@ class Way:
             choose: dict[str, Any] = {} if chosen is None else {"choose": lambda offered: chosen}
             creator = ServerCreator(authority().issue(self.certificates.get(host, host)), **choose)
             factory = TLSMemoryBIOFactory(creator, False, factory, clock=self.clock)
-        self.endpoints[host] = MemoryEndpoint(factory, clock=self.clock)
+        self.endpoints[host] = MemoryEndpoint(factory, clock=self.clock, capacity=self.capacity)
 
     def _dial(self, host: str, port: int) -> MemoryEndpoint:
         assert port == PORT
@@ -174,6 +195,139 @@ class Way:
             place += 1
         return way
 
+    def ask(self, place: int = 0, way: Any = None) -> Any:
+        """Ask for all tunnels at once, not waiting for any to be up; give what requests are made of."""
+        way = way or self.open()
+        for at in range(place, len(self.proxies)):
+            if PROXIES[self.proxies[at]][1] != "socks5":
+                way = way.connect(self.destination(at + 1))
+                self.tunnels.append(way)
+        return way
+
+    @property
+    def peer(self) -> Any:
+        """The origin's end of the latest connection to it."""
+        assert self.peers, "the origin was not reached"
+        return self.peers[-1]
+
     def pump(self) -> None:
         """Move bytes until all is quiet."""
         self.clock.advance(0)
+
+    def advance(self, seconds: float) -> None:
+        """Let `seconds` pass and all that follows from it happen."""
+        self.clock.advance(seconds)
+
+    @property
+    def links(self) -> list[Any]:
+        """The connections of all hosts."""
+        return [link for endpoint in self.endpoints.values() for link in endpoint.links]
+
+
+#: Ways on which tunnels differ: what the proxies speak decides how a tunnel is made, and ends.
+WAYS: dict[str, tuple[str, ...]] = {
+    "Http": ("http",),
+    "Http2": ("h2c",),
+    "Socks": ("socks5",),
+    "Https": ("https",),
+    "HttpInHttp": ("http", "http"),
+    "HttpInHttp2": ("h2c", "http"),
+    "Http2InHttp": ("http", "h2c"),
+    "Http2InHttp2": ("h2", "h2c"),
+    "SocksInHttp": ("http", "socks5"),
+    "SocksInHttp2": ("h2c", "socks5"),
+    "HttpInSocks": ("socks5", "http"),
+    "Http2InSocks": ("socks5s", "h2"),
+    "Deep": ("h2", "socks5s", "https", "h2c"),
+}
+
+
+class TunnelCase(LifeCase):
+    """A test over a way through `proxies` to `origin`; `ways` and `origins` are what `spread` repeats it over."""
+
+    proxies: tuple[str, ...] = ("http",)
+    origin = "http"
+    ways: ClassVar[Iterable[str]] = WAYS
+    origins: ClassVar[Iterable[str]] = ("http", "h2")
+
+    @property
+    def whole(self) -> bool:
+        """Whether the whole connection becomes the tunnel: no proxy speaks HTTP/2."""
+        return not any(PROXIES[name][1] == "http2" for name in self.proxies)
+
+    @property
+    def spoken(self) -> str:
+        """What is spoken with the origin."""
+        return ORIGINS[self.origin][1]
+
+    def way(self, **options: Any) -> Way:
+        """The way, not opened yet."""
+        return Way(self.proxies, self.origin, **options)
+
+    def up(self, **options: Any) -> tuple[Way, Any]:
+        """The way, with all its tunnels up, and what requests are made of."""
+        way = self.way(**options)
+        top = way.connect()
+        for tunnel in way.tunnels:
+            self.assertTrue(tunnel._receiver is not None or self.successResultOf(tunnel.await_up()))
+        return way, top
+
+    def told(self, **options: Any) -> tuple[Way, Any, RecordingReceiver]:
+        """As `up`, but all is told to one receiver."""
+        told = options.pop("told", None) or RecordingReceiver()
+        way, top = self.up(owner=told, reply_to=told, **options)
+        return way, top, told
+
+    def end(self, way: Way) -> None:
+        """Close the connection, which leaves nothing behind, neither here nor at any proxy."""
+        way.connection.close()
+        way.pump()
+        self.assert_left_nothing(way)
+
+    def assert_left_nothing(self, way: Way) -> None:
+        """No delayed call, producer, reader or open transport is left."""
+        self.assertEqual(way.connection.info().state_name, "terminated")
+        self.assertEqual(way.clock.getDelayedCalls(), [])
+        for link in way.links:
+            self.assertIsNone(link.client.producer)
+            self.assertTrue(link.client.disconnected)
+            self.assertTrue(link.server.disconnected)
+        self.assertEqual([tunnel.host for factory in way.factories for tunnel in factory.tunnels if tunnel.open], [])
+
+    def assert_each_ended_once(self, told: RecordingReceiver, streams: Iterable[Any]) -> dict[Any, Any]:
+        """The last events of `streams`: there is one of each, and nothing behind it."""
+        self.assert_told_in_order(told)
+        last: dict[Any, Any] = {}
+        for stream in streams:
+            ends = [event for event in told.events if getattr(event, "stream", None) is stream and event.fin]
+            self.assertEqual(len(ends), 1, f"{stream}: {ends}")
+            self.assertTrue(stream.ended)
+            last[stream] = ends[0]
+        return last
+
+    def assert_lists(self, told: RecordingReceiver) -> list[gun.Down]:
+        """Every gun_down: no stream is listed twice, and each was told its end before, by an error."""
+        over: set[Any] = set()
+        for event in told.events:
+            if isinstance(event, gun.Down):
+                listed = [*event.killed_streams, *event.unprocessed_streams]
+                self.assertEqual(len(set(listed)), len(listed), event)
+                self.assertLessEqual(set(listed), over)
+            elif isinstance(event, gun.Error) and event.stream is not None:
+                over.add(event.stream)
+        return told.of(gun.Down)
+
+
+def spread(module: str) -> dict[str, type[TunnelCase]]:
+    """Each case of `module` again, over the further ways and origins that it is for."""
+    found = [case for case in vars(sys.modules[module]).values() if isinstance(case, type) and issubclass(case, TunnelCase)]
+    made: dict[str, type[TunnelCase]] = {}
+    for case in found:
+        if case.__module__ == module:
+            for way in case.ways:
+                for origin in case.origins:
+                    if (WAYS[way], origin) != (case.proxies, case.origin):
+                        name = f"{case.__name__}{way}To{origin.title()}"
+                        own = {"proxies": WAYS[way], "origin": origin, "__module__": module, "__doc__": case.__doc__}
+                        made[name] = type(name, (case,), own)
+    return made

@@ -389,7 +389,8 @@ class TunnelLayer(Layer):
         self._fall(losses)
         tunnel = self._tunnel
         if tunnel is not None and not tunnel.ended:
-            if reason is None or (self.tunnel.finished and not losses.killed):
+            closed = self.tunnel.finished and type(reason) is ConnectionFailed and not losses.killed
+            if reason is None or (closed and tunnel._up is not None):
                 tunnel._route.tell(Data(stream=tunnel, fin=True, data=b""))
             else:
                 tunnel._route.tell(Error(connection=route.connection, stream=tunnel, reason=reason))

@@ -215,7 +215,8 @@ class Mailbox:
             self._told_all = True
             self._error = event.reason if type(event) is Error else None
         want = self._want
-        if want is not None and want(self, event):
+        # Never past what waits already: to take that may bring more, even while it is being taken.
+        if want is not None and not self._events and want(self, event):
             return False
         if self._events is None:
             self._events = deque()

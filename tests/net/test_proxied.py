@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -29,6 +30,10 @@ KINDS = {
     "h2": ("https", b"h2", "http2"),
     "socks5": ("socks5", None, "socks"),
 }
+
+
+def _choose(chosen: bytes, offered: list[bytes]) -> bytes:
+    return chosen
 
 
 class TunnelEndpointTests(proxying.ProxyCase):
@@ -83,7 +88,7 @@ class ChainCase(proxying.ProxyCase):
             )
             self.factories.append(factory)
             if scheme == "https":
-                server = ServerCreator(authority().issue(host), choose=lambda offered, chosen=chosen: chosen)
+                server = ServerCreator(authority().issue(host), choose=partial(_choose, chosen or b""))
                 factory = TLSMemoryBIOFactory(server, False, factory, clock=self.clock)
             self.hosts[host] = MemoryEndpoint(factory, clock=self.clock)
             secrets = {"username": user.encode(), "password": b"pw"} if credentials else {}
@@ -146,7 +151,7 @@ class ChainTests(ChainCase):
         urls = self.chain("h2", "h2")
         client = self.through(proxied_endpoint(self.clock, urls, "origin.example", 443, self.options()))
         client.transport.pauseProducing()
-        much = proxying.MUCH * 20
+        much = proxying.MUCH * 10
         self.origins[0].transport.write(much)
         self.pump()
         self.assertEqual(client.received, b"")

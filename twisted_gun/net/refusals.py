@@ -21,7 +21,7 @@ _MEANINGS = {
     404: "it is no proxy for tunnels: check its address",
     405: "it is no proxy for tunnels: check its address",
     429: "it has too much to do for this client: try again later",
-    500: "it failed: its log may say more",
+    500: "it failed, perhaps to reach the destination: check host and port; its log may say more",
     501: "it is no proxy for tunnels: check its address",
     502: "it could not reach the destination: check host and port, and that the server runs",
     503: "it is not available now: try again later",
@@ -33,7 +33,7 @@ _SCHEME = re.compile(rb"(?:^|,)\s*([A-Za-z][A-Za-z0-9-]*)(?=\s*(?:$|,|\s[^\s=,]+
 
 def refused(proxy: str, destination: str, status: int, headers: Headers, credentials: bool) -> ProxyFailed:
     """The proxy answered `status`; `credentials` says whether it was given any."""
-    if status == 407:
+    if status == 407 or (status == 401 and credentials):  # tinyproxy says so of credentials that it does not know
         why = _wanted(headers, credentials)
     elif status < 300:
         why = "that should be a tunnel, but it has ended it at once: check host and port"

@@ -1,0 +1,260 @@
+"""What tests through real proxies share: a proxy, origins of each kind behind it, and ways to reach one through the other."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from array import array
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+from urllib.parse import urlsplit
+
+from twisted.internet.defer import ensureDeferred
+from twisted.python import log
+
+import twisted_gun as gun
+from tests.certificates import Issued, authority
+from tests.interop.http2 import Http2Case
+from tests.interop.proxies import Credentials, Proxy, TlsFront, closed_port
+from tests.interop.servers import close, node
+from tests.interop.test_restarts import Owner, soon
+
+__all__ = ["CREDENTIALS", "MUCH", "Case", "Origin", "ProxyCase", "ProxyTests", "RestartTests", "digest", "proxy_failure"]
+
+#: Ten megabytes, no four bytes of which are like any others.
+MUCH = array("I", range(2_500_000)).tobytes()
+
+CREDENTIALS = ("gun", "pass-word.1")
+WRONG = ("gun", "secret-guess")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """An origin at `url`, which speaks `protocol`."""
+
+    url: str
+    protocol: str
+
+    @property
+    def port(self) -> int:
+        """Its port, on 127.0.0.1."""
+        port = urlsplit(self.url).port
+        assert port is not None
+        return port
+
+    @property
+    def transport(self) -> str:
+        """How to connect to it: "tcp" or "tls"."""
+        return "tls" if self.url.startswith("https:") else "tcp"
+
+
+class ProxyCase(Http2Case):
+    """
+    A test through `proxy`, which wants `credentials`, to `origins`: HTTP/1.1 and HTTP/2, each plain and over TLS.
+
+    Each kind of proxy is a class of its own; `ways` are the methods by which an origin is reached through it.
+    """
+
+    ways: tuple[str, ...] = ("by_option", "by_hand")
+    credentials: Credentials | None = CREDENTIALS
+    #: What is spoken to the proxy, where that is said.
+    spoken = "http"
+    #: How much is sent up to HTTP/2 in one go.
+    most_by_http2 = len(MUCH)
+    #: What it answers: a status, or the name of an error, for each kind of refusal; None where it does not refuse.
+    answers: ClassVar[dict[str, Any]]
+
+    def make(self, credentials: Credentials | None, tls: Issued) -> Proxy:
+        """The proxy, not started; it may show the certificate `tls`."""
+        raise NotImplementedError
+
+    async def serve(self) -> list[str]:
+        self.issued = authority().issue("127.0.0.1")
+        self.proxy = self.make(self.credentials, self.issued)
+        await self.proxy.start()
+        self.origins = await self.start_origins()
+        return [origin.url for origin in self.origins]
+
+    async def start_origins(self) -> list[Origin]:
+        """Start node, which has much in "/file", and HAProxy in front of its HTTP/1.1."""
+        source = self.root / "files" / "source"
+        source.write_bytes(MUCH)
+        urls = await self.start_node(source)
+        plain = Origin(url=urls["behind"], protocol="http")
+        front = TlsFront(self, behind=plain.port, tls=self.issued, alpn="http/1.1")
+        await front.start()
+        return [
+            plain,
+            Origin(url=f"https://127.0.0.1:{front.port}", protocol="http"),
+            Origin(url=urls["plain"], protocol="http2"),
+            Origin(url=urls["secure"], protocol="http2"),
+        ]
+
+    async def start_websockets(self) -> list[Origin]:
+        """Start node with websocket.js, which has websockets over HTTP/1.1 and HTTP/2, each plain and over TLS."""
+        arguments = [str(self.root / "key.pem"), str(self.root / "certificate.pem")]
+        ports = json.loads(await node(self, *arguments, script="websocket.js").start())
+        names = {"http": "http", "https": "http", "h2c": "http2", "h2": "http2"}
+        schemes = {name: "https" if name in ("https", "h2") else "http" for name in names}
+        return [Origin(url=f"{schemes[name]}://127.0.0.1:{ports[name]}", protocol=names[name]) for name in names]
+
+    @property
+    def trust(self) -> dict[str, Any]:
+        """TLS options that trust the authority of the tests."""
+        return {"trust_root": str(self.root / "authority.pem")}
+
+    async def reach(self, way: str, origin: Origin, credentials: Credentials | None, host: str = "127.0.0.1") -> Any:
+        """What makes requests of the origin through the proxy, by this way: a connection or a tunnel, when it is up."""
+        reached = await getattr(self, way)(origin, credentials, host)
+        self.assertEqual(await reached.await_up(), origin.protocol)
+        return reached
+
+    async def by_option(self, origin: Origin, credentials: Credentials | None, host: str) -> gun.Connection:
+        """By the option `proxy`."""
+        url = origin.url.replace("127.0.0.1", host)
+        return self.open(url, protocols=[origin.protocol], proxy=self.proxy.url_with(credentials), retry=0)
+
+    async def by_hand(self, origin: Origin, credentials: Credentials | None, host: str) -> Any:
+        """By a connection to the proxy, and CONNECT."""
+        conn = self.to_proxy()
+        await conn.await_up()
+        return conn.connect(self.destination(origin, credentials, host))
+
+    def to_proxy(self, **options: Any) -> gun.Connection:
+        """A connection to the proxy, which is closed when the test is over."""
+        opts = {"transport": self.proxy.transport_name, "protocols": [self.spoken], "tls_opts": self.trust, "retry": 0, **options}
+        conn = gun.open("127.0.0.1", self.proxy.port, **opts)
+        self.addCleanup(close, conn)
+        return conn
+
+    def destination(self, origin: Origin, credentials: Credentials | None, host: str = "127.0.0.1") -> dict[str, Any]:
+        """The origin as a destination of CONNECT."""
+        described = {"host": host, "port": origin.port, "transport": origin.transport, "protocols": [origin.protocol]}
+        if credentials is not None:
+            described["username"], described["password"] = credentials
+        return {**described, "tls_opts": self.trust} if origin.transport == "tls" else described
+
+    async def refusal(self, way: str, origin: Origin, credentials: Credentials | None, host: str = "127.0.0.1") -> gun.ProxyFailed:
+        """How this way ends, which does not lead to the origin."""
+        error = await self.assertFailure(self.reach_later(way, origin, credentials, host), gun.GunError)
+        failed = proxy_failure(error)
+        log.msg(f"{type(self).__name__} {way} {origin.url} {host}: {error} / {failed}")
+        for secret in (CREDENTIALS[1], WRONG[1]):
+            self.assertNotIn(secret, f"{error} {failed}")
+        return failed
+
+    def reach_later(self, *arguments: Any) -> Any:
+        """The same as `reach`, as a Deferred."""
+        return ensureDeferred(self.reach(*arguments))
+
+
+# What is tested through several proxies is no test case by itself: trial would run it.
+if TYPE_CHECKING:
+    Case = ProxyCase
+else:
+    Case = object
+
+
+class ProxyTests(Case):
+    """What every proxy is used for."""
+
+    async def test_origins(self) -> None:
+        """Each kind of origin answers several requests through one tunnel, and the proxy knows of it."""
+        for way in self.ways:
+            for origin in self.origins:
+                reached = await self.reach(way, origin, self.credentials)
+                for at in range(3):
+                    self.assertEqual(await self.body(reached.get(f"/n/{at}")), b"GET /n/%d" % at)
+                await close(getattr(reached, "connection", reached))
+                await self.proxy.has_reached(origin.port)
+
+    async def test_much(self) -> None:
+        """Ten megabytes come through whole, up and down, with TLS in the tunnel."""
+        for way in self.ways:
+            for origin in self.origins[1::2]:
+                reached = await self.reach(way, origin, self.credentials)
+                content = MUCH if origin.protocol == "http" else MUCH[: self.most_by_http2]
+                self.assertEqual(await self.body(reached.post("/digest", body=content)), digest(content))
+                self.assertEqual(digest(await self.body(reached.get("/file"))), digest(MUCH))
+
+    async def test_websockets(self) -> None:
+        """Websockets of each kind echo what they are sent."""
+        for origin in await self.start_websockets():
+            for way in self.ways:
+                reached = await self.reach(way, origin, self.credentials)
+                stream = reached.ws_upgrade("/echo")
+                await stream.await_upgrade()
+                for message in ("text", MUCH[:200_000]):
+                    stream.ws_send(message)
+                    event = await stream.await_event()
+                    self.assertEqual(event.frame.text if isinstance(message, str) else event.frame.data, message)
+
+    async def test_credentials(self) -> None:
+        """Wrong credentials, and none, are refused in so many words."""
+        for way in self.ways:
+            for credentials, kind in ((WRONG, "wrong"), (None, "none")):
+                self.assert_answer(await self.refusal(way, self.origins[0], credentials), kind)
+
+    async def test_refusals(self) -> None:
+        """A port that the proxy's rules refuse, one that nobody listens on, and a name that nobody has: each is told as what it is."""
+        closed = closed_port(self)
+        for way in self.ways:
+            if self.proxy.refused is not None:
+                origin = Origin(url=f"http://127.0.0.1:{self.proxy.refused}", protocol="http")
+                self.assert_answer(await self.refusal(way, origin, self.credentials), "refused")
+            origin = Origin(url=f"http://127.0.0.1:{closed}", protocol="http")
+            self.assert_answer(await self.refusal(way, origin, self.credentials), "closed")
+            self.assert_answer(await self.refusal(way, origin, self.credentials, "nowhere.invalid"), "unknown")
+
+    def assert_answer(self, failed: gun.ProxyFailed, kind: str) -> None:
+        """It is what this proxy answers to such a thing."""
+        self.assertEqual(failed.status if failed.error is None else failed.error, self.answers[kind], f"{kind}: {failed}")
+
+
+class RestartTests(Case):
+    """What only the option `proxy` does: the tunnel is made again."""
+
+    async def test_killed(self) -> None:
+        """A proxy that dies during a transfer takes the connection down; when it is back so is the connection, through it."""
+        owner = Owner()
+        for origin in (self.origins[0], self.origins[3]):
+            conn = self.open(origin.url, protocols=[origin.protocol], proxy=self.proxy.url, owner=owner, retry_fun=soon)
+            await conn.await_up()
+            told = Owner()
+            stream = conn.get("/bytes/1000000000", reply_to=told)
+            failed, down, up = told.next(gun.Error), owner.next(gun.Down), owner.next(gun.Up)
+            await told.next(gun.Data)
+            await self.proxy.stop()
+            await down
+            await failed
+            self.assertEqual([event.killed_streams for event in owner.told if isinstance(event, gun.Down)][-1], (stream,))
+            await self.proxy.start()
+            await up
+            self.assertEqual(await self.body(conn.get("/n/1")), b"GET /n/1")
+            await close(conn)
+        self.assertEqual([type(event).__name__ for event in owner.told], ["Up", "Down", "Up"] * 2)
+
+    async def test_restarted_when_idle(self) -> None:
+        """A proxy that is restarted while nothing is under way costs no request: all go through in the end, on a tunnel made again."""
+        owner = Owner()
+        conn = self.open(self.origins[1].url, protocols=["http"], proxy=self.proxy.url, owner=owner, retry_fun=soon)
+        for at in range(3):
+            self.assertEqual(await self.body(conn.get(f"/n/{at}")), b"GET /n/%d" % at)
+            up = owner.next(gun.Up)
+            await self.proxy.stop()
+            await self.proxy.start()
+            await up
+
+
+def digest(content: bytes) -> bytes:
+    """The SHA-256 of this, as node tells it."""
+    return hashlib.sha256(content).hexdigest().encode()
+
+
+def proxy_failure(error: BaseException | None) -> gun.ProxyFailed:
+    """The first `ProxyFailed` among `error` and its causes."""
+    met = error
+    while met is not None and not isinstance(met, gun.ProxyFailed):
+        met = met.__cause__
+    assert met is not None, f"no proxy refused: {error!r}"
+    return met
