@@ -13,9 +13,12 @@ from twisted.trial.unittest import TestCase
 
 import twisted_gun as gun
 from tests.test_progress import Terminal
-from twisted_gun import demo, demo_server
-from twisted_gun.demo_server import FEED, PIECE, SUBPROTOCOL, Http2Answering, Origin, serve_websocket
+from twisted_gun import demo
+from twisted_gun.demo import http, server, telling
+from twisted_gun.demo.proxies import ProxyServer
+from twisted_gun.demo.server import FEED, PIECE, SUBPROTOCOL, Http2Answering, Origin, serve_websocket
 from twisted_gun.testing import WebsocketEnd, WebsocketPeer
+from twisted_gun.testing.proxies import ProxyFactory
 
 
 def accept(end: WebsocketEnd) -> None:
@@ -54,7 +57,18 @@ class DemoTests(TestCase):
             "UpgradeRefused: ", "response  403", "Members only. (fin)", "protocol is http2\n", "UpgradeRefused: ", "response  403",
             "Members only. (fin)", "15. A feed that comes back", "feed?after=0", "item 1", "item 3", "is killed", "StreamClosed: ",
             "streams killed: 1", "attempt 2", "listens again", "feed?after=3", "item 4", "item 6", "6 items: none is missing",
-            "16. The end", "terminated", "terminated", "ws        Close(code=1001", "terminated", "All went as told.",
+            "16. A tunnel", "it speaks HTTP/1.1\n", "up        the protocol is http\n", "CONNECT origin.example:", "response  200\n",
+            "tunnel_up through it, the protocol is http\n", "response  200", "Hello from", "KiB on to origin.example:", "terminated",
+            "17. Two tunnels at once", "HTTP/2 over TLS", "the protocol is http2", "CONNECT ", "CONNECT ", "the protocol is http\n",
+            "the protocol is http2\n", "has 1 connection with us", "data      0 bytes (fin)", "as good as before", "terminated",
+            "18. SOCKS5", "wants username and password", "the protocol is socks", "it waits for the tunnel",
+            "tunnel_up through it, the protocol is http2", "Hello from", "(socks5, socks over tcp)", "terminated",
+            "19. TLS in TLS", "HTTP/2 over TLS", "HTTP/1.1 over TLS", "CONNECT ", "protocol is http\n", "CONNECT ", "protocol is http2\n",
+            "leads through 127.0.0.1:", "(connect, http2 over tls), then origin.example:", "(connect, http over tls)", "Hello from",
+            "20. proxy=", "proxy='http://127.0.0.1:", "up        the protocol is http\n", "Hello from", "is killed", "down ",
+            "it waits for the next tunnel", "attempt 2", "listens again", "up ", "Hello from", "terminated", "21. A proxy that refuses",
+            "ProxyFailed: the proxy 127.0.0.1:", "answered 407", "proxy='http://demo:", "up ", "Hello from", "terminated",
+            "22. The end", "terminated", "terminated", "ws        Close(code=1001", "terminated", "All went as told.",
         ]  # fmt: skip
         places: list[int] = []
         for mark in marks:
@@ -81,7 +95,7 @@ class DemoTests(TestCase):
 
     async def test_not_as_told(self) -> None:
         """What goes otherwise ends the story with 1 and the reason."""
-        self.patch(demo, "GREETING", b"another greeting")
+        self.patch(http, "GREETING", b"another greeting")
         out = StringIO()
         self.assertEqual(await demo.run(self.reactor, out), 1)
         last = out.getvalue().splitlines()[-1]
@@ -104,7 +118,7 @@ class DemoTests(TestCase):
 
     async def fails(self, reason: str, serve: Callable[[WebsocketEnd], object] = serve_websocket) -> None:
         """With a server that answers websockets by `serve` the story ends by `reason`."""
-        self.patch(demo_server, "serve_websocket", serve)
+        self.patch(server, "serve_websocket", serve)
         out = StringIO()
         self.assertEqual(await demo.run(self.reactor, out), 1)
         last = out.getvalue().splitlines()[-1]
@@ -143,7 +157,7 @@ class DemoTests(TestCase):
             serve_websocket(end)
             end.answer_pings = False
 
-        self.patch(demo, "_PATIENCE", 1.0)
+        self.patch(telling, "PATIENCE", 1.0)
         await self.fails("the answer to the ping has not come within 1 seconds", serve)
 
     async def test_no_closing_handshake(self) -> None:
@@ -211,8 +225,44 @@ class DemoTests(TestCase):
 
         open_ = gun.open
         self.patch(gun, "open", open_without)
-        self.patch(demo, "_PATIENCE", 1.0)
+        self.patch(telling, "PATIENCE", 1.0)
         await self.fails("an item has not come within 1 seconds")
+
+    async def test_tunnel_refused(self) -> None:
+        """A proxy that makes no tunnel ends the story."""
+
+        def start(proxy: ProxyServer) -> None:
+            factory: ProxyFactory = proxy._proxies
+            factory.refuse = 403
+            start_as_before(proxy)
+
+        start_as_before = ProxyServer.start
+        self.patch(ProxyServer, "start", start)
+        await self.fails("ProxyFailed: ")
+
+    async def test_proxy_lets_all_in(self) -> None:
+        """So does one that wants no credentials."""
+        init = ProxyFactory.__init__
+
+        def begin(factory: ProxyFactory, *arguments: Any, credentials: object = None, **options: Any) -> None:
+            init(factory, *arguments, **options)
+
+        self.patch(ProxyFactory, "__init__", begin)
+        await self.fails("the proxy was to refuse, and did not")
+
+    async def test_proxy_stays_away(self) -> None:
+        """So does one that does not come back."""
+        start, started = ProxyServer.start, list[int]()
+
+        def start_once(proxy: ProxyServer) -> None:
+            started.append(proxy.port)
+            if proxy.port:
+                raise CannotListenError("127.0.0.1", proxy.port, OSError("in use"))
+            start(proxy)
+
+        self.patch(ProxyServer, "start", start_once)
+        await self.fails("ConnectFailed: ")
+        self.assertEqual([port for port in started if port], started[-1:])
 
     async def test_cannot_listen(self) -> None:
         """A server that cannot start is told like anything else."""
@@ -252,7 +302,7 @@ class DemoTests(TestCase):
                     raise BrokenPipeError
                 return super().write(text)
 
-        for lines in (0, 3, 4, 20, 34, 50, 64, 100, 130):
+        for lines in (0, 3, 4, 20, 34, 50, 64, 100, 130, 165, 200, 220):
             out = Closing()
             out.left = lines
             self.assertEqual(await demo.run(self.reactor, out), 141)

@@ -175,9 +175,7 @@ class BesideTests(FlowCase):
         """A tunnel over HTTP/2 that is held back holds back no other tunnel of that proxy."""
         way, top = self.up()
         at = max(place for place, name in enumerate(self.proxies) if PROXIES[name][1] == "http2")
-        parent = way.connection if len(way.tunnels) == 1 else way.tunnels[-2]
-        if at != len(self.proxies) - 1:
-            parent = way.connection
+        parent = way.tunnels[at - 1] if at else way.connection
         stuck = top.get("/stuck")
         way.pump()
         self.send(way, LARGE)
@@ -241,7 +239,6 @@ class TimeoutTests(FlowCase):
         self.assertEqual(self.failureResultOf(first, gun.TimedOut).value.stage, "up")
         third.cancel()
         self.failureResultOf(third)
-        way.endpoints[way.hosts[-1]].accept()
         self.assertNoResult(second)
         way.connection.close()
         self.failureResultOf(second, gun.StreamClosed)
@@ -250,18 +247,15 @@ class TimeoutTests(FlowCase):
 
     def test_up_late(self) -> None:
         """A tunnel that comes up late wakes those who still wait."""
-        way = self.way()
-        way.endpoints[way.hosts[0]].hang()
-        way.ask()
-        if not way.tunnels:
-            return
-        waiting = way.tunnels[-1].await_up(8)
-        way.advance(5)
-        way.endpoints[way.hosts[0]].accept()
-        way.advance(6)
-        if waiting.called:
-            self.failureResultOf(waiting, gun.TimedOut)
+        way = self.way(retry_timeout=3.0)
+        way.endpoints[way.hosts[0]].refuse(times=2)
+        top = way.ask()
+        early, late = top.await_up(2), top.await_up(4)
         way.pump()
+        way.advance(2)
+        self.failureResultOf(early, gun.TimedOut)
+        way.advance(1)
+        self.successResultOf(late)
         self.end(way)
 
 

@@ -8,7 +8,7 @@ It owns a life (`net/factory.py`), and the first `Route`, on which its requests 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
@@ -46,7 +46,15 @@ class Connection(Verbs):
     """
 
     def __init__(
-        self, leg: Leg, destination: str, endpoint: IStreamClientEndpoint, options: Options, owner: Any, reply_to: Any, reactor: Any
+        self,
+        leg: Leg,
+        destination: str,
+        endpoint: IStreamClientEndpoint,
+        proxies: Callable[[], tuple[Intermediary, ...]],
+        options: Options,
+        owner: Any,
+        reply_to: Any,
+        reactor: Any,
     ) -> None:
         #: Whom it was opened to, an `Origin`.
         self.origin = leg.origin
@@ -56,7 +64,7 @@ class Connection(Verbs):
         self._defaults = RequestOptions(reply_to, None)
         self._owner = owner
         self._reactor = reactor
-        self._endpoint = endpoint
+        self._proxies = proxies  # that the endpoint goes through
         self._deadlines = Deadlines(reactor)
         self._turn = Turn()
         self._route = Route(self, leg)
@@ -156,11 +164,6 @@ class Connection(Verbs):
             tls=tls_info(last),
         )
 
-    def _intermediaries(self) -> tuple[Intermediary, ...]:
-        """The proxies that the endpoint goes through."""
-        proxies = getattr(self._endpoint, "intermediaries", None)
-        return () if proxies is None else proxies()
-
     def flush(self) -> None:
         """Drop all events of this connection's streams that nobody has read yet."""
         self._route.flush()
@@ -186,7 +189,9 @@ class Connection(Verbs):
         return way(self._route, options)
 
     def _request(self, method: bytes, path: str | bytes, headers: HeadersLike, body: Any, options: Mapping[str, Any]) -> Stream:
-        route = way(self._route, options) if options or self._route.onward is not None else self._route
+        route = self._route
+        if route.onward is not None or "tunnel" in options:
+            route = way(route, options)
         return route.request(method, path, headers, body, options)
 
     def _check_open(self) -> None:
@@ -221,7 +226,7 @@ class Connection(Verbs):
         return self._route.make_hop(
             HopOptions(
                 tls_handshake_timeout=options.tls_handshake_timeout,
-                send_timeout=None if self._intermediaries() else options.tcp_opts.send_timeout,
+                send_timeout=None if self._proxies() else options.tcp_opts.send_timeout,
                 nodelay=options.tcp_opts.nodelay,
                 keepalive=options.tcp_opts.keepalive,
             )

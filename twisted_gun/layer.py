@@ -73,7 +73,7 @@ class Layer:
         assert hop is not None
         self.route = route
         self.key = key
-        self.tunnel = TunnelTransport(hop, key, route._deadlines.now, hop.core.switched)
+        self.tunnel = TunnelTransport(hop, key, route._deadlines, hop.core.switched)
         #: Why it was given up, if it was.
         self.reason: GunError | None = None
 

@@ -14,7 +14,7 @@ from twisted_gun.headers import authority, check_host
 from twisted_gun.info import Origin
 from twisted_gun.leg import Leg, first_leg
 from twisted_gun.net.dial import endpoint_for
-from twisted_gun.net.proxied import proxied_endpoint
+from twisted_gun.net.proxied import ProxiedEndpoint, proxied_endpoint
 from twisted_gun.net.tls import TlsEndpoint
 from twisted_gun.options import Options, ProxyUrl, make_options
 from twisted_gun.options.proxies import proxies_of_environment
@@ -89,16 +89,19 @@ def open_url(url: str, **arguments: Any) -> Connection:
 def _start(origin: Origin, path: str | None, owner: Any, reply_to: Any, reactor: Any, options: Options) -> Connection:
     if reactor is None:
         from twisted.internet import reactor
-    proxies = _proxies(origin, path, options)
-    if proxies:
-        leg, endpoint = _through(proxies, origin, options, reactor)
+    urls = _proxies(origin, path, options)
+    endpoint: IStreamClientEndpoint
+    if urls:
+        leg, endpoint = _through(urls, origin, options, reactor)
+        proxies = endpoint.intermediaries
     else:
         leg, endpoint = first_leg(origin, options), endpoint_for(reactor, options, origin.host, origin.port, path)
+        proxies = tuple
     if leg.creator is not None and leg.forward is None:
         endpoint = TlsEndpoint(leg.creator, endpoint, reactor)
     told = as_receiver("owner", owner), as_receiver("reply_to", reply_to)
     destination = path or authority(origin.host, origin.port, 0).decode()
-    return Connection(leg, destination, endpoint, options, *told, reactor)
+    return Connection(leg, destination, endpoint, proxies, options, *told, reactor)
 
 
 def _proxies(origin: Origin, path: str | None, options: Options) -> tuple[ProxyUrl, ...]:
@@ -110,7 +113,7 @@ def _proxies(origin: Origin, path: str | None, options: Options) -> tuple[ProxyU
     return options.proxy
 
 
-def _through(proxies: tuple[ProxyUrl, ...], origin: Origin, options: Options, reactor: Any) -> tuple[Leg, IStreamClientEndpoint]:
+def _through(proxies: tuple[ProxyUrl, ...], origin: Origin, options: Options, reactor: Any) -> tuple[Leg, ProxiedEndpoint]:
     """The first leg of a connection through `proxies`, and what it dials."""
     last = proxies[-1]
     absolute = options.proxy_mode == "absolute" and origin.scheme == "http" and last.scheme != "socks5"

@@ -18,6 +18,7 @@ from twisted.logger import Logger
 
 from twisted_gun.errors import (
     BadState,
+    ConnectionFailed,
     GunError,
     InvalidRequest,
     LimitReached,
@@ -83,6 +84,7 @@ class Route:
         self.hop: Hop[Any] | None = None  # while requests can be sent
         self.layers: dict[Any, Layer] = {}
         self.only: Layer | None = None  # the layer that has the whole of it to itself
+        self._takes_requests = leg.takes_requests
         self.raw: Stream | None = None  # whose bytes are spoken here, where no HTTP is
         self.paused = False  # whether its transport takes nothing
         self.pings = Pings(connection._turn.woken)
@@ -111,7 +113,7 @@ class Route:
         """The proxies on the way here, the first one first."""
         below = self.below
         if below is None:
-            return self.connection._intermediaries()
+            return self.connection._proxies()
         protocol = "" if below.hop is None else below.hop.core.name
         origin, kind = below.leg.origin, "socks5" if protocol == "socks" else "connect"
         made = Intermediary(type=kind, host=origin.host, port=origin.port, transport=below.leg.transport, protocol=protocol)
@@ -130,12 +132,13 @@ class Route:
         """A request by `method`, as `Verbs.request` says."""
         defaults = self.connection._defaults
         chosen = check_request_options(options, defaults) if options else defaults
-        request, producer = make_request(method, path, headers, body, self.leg.origin.authority, chosen)
-        if request.body is None and request.length is None and self.leg.http.version == "HTTP/1.0":
+        leg = self.leg
+        request, producer = make_request(method, path, headers, body, leg.origin.authority, chosen)
+        if request.body is None and request.length is None and leg.http.version == "HTTP/1.0":
             raise InvalidRequest("HTTP/1.0 cannot end content of unknown length: give content-length")
         self._check_open(request)
-        if self.leg.forward is not None:
-            request = self.leg.forward.of(request)
+        if leg.forward is not None:
+            request = leg.forward.of(request)
         stream = Stream(self, method, chosen.reply_to)
         if request.body is None:
             stream._carry_body(producer, request.length)
@@ -197,12 +200,14 @@ class Route:
         self.only.send(frames)
 
     def _check_open(self, request: Request) -> None:
-        if self.leg.http.transform_header_name is not None:
-            check_transform(self.leg.http.transform_header_name, request.headers)
-        self.connection._check_open()
+        transform, factory = self.leg.http.transform_header_name, self.connection._factory
+        if transform is not None:
+            check_transform(transform, request.headers)
+        if factory.ending or factory.state == "terminated":
+            self.connection._check_open()
         if self.tunnel is not None:
             self.tunnel._check_open()
-        if not self.leg.takes_requests:
+        if not self._takes_requests:
             raise BadState("This connection does not accept new requests to be opened nor does it accept Websocket frames.")
         if self.only is not None and not self.only.over:
             raise BadState("This connection only accepts Websocket frames.")
@@ -285,7 +290,8 @@ class Route:
         """End `stream` at once, and tell no more of it."""
         if stream._queued is not None:
             self._pending = deque(entry for entry in self._pending if entry[0] is not stream)
-        self._over(stream, None)
+        stream._route._live.pop(stream, None)
+        stream._end(None)
         hop, layer = self.hop, self.layers.get(stream)
         if layer is not None:
             layer.drop()
@@ -324,7 +330,8 @@ class Route:
                 self.cancel(event.pushed_stream)
             return
         if event.fin:
-            self._over(stream, event.reason if type(event) is Error else None)
+            stream._route._live.pop(stream, None)
+            stream._end(event.reason if type(event) is Error else None)
         elif type(event) is Upgrade:
             if stream._upgrade is not None and not begin_websocket(self, stream, stream._upgrade, event):
                 return
@@ -401,6 +408,8 @@ class Route:
         self.keeper.route_violated(reason)
 
     def lost(self, hop: Hop[Any], reason: GunError | None) -> None:
+        for layer in list(self.layers.values()):  # whose end is still to be told
+            layer.tunnel.lost(reason or ConnectionFailed("the connection was closed"))
         self.keeper.route_lost(self, hop, reason if self.only is None else self.only.why(reason))
 
     # From its keeper.
@@ -463,6 +472,7 @@ class Route:
         if self.onward is inner:
             return
         self.onward = inner
+        inner = inner.end
         ours, theirs = self.leg.origin.authority, inner.leg.origin.authority
         for stream, request in self._pending:
             if request.authority == ours:  # whom it is for the caller did not say
@@ -503,10 +513,6 @@ class Route:
         log_raised(receiver, event, stream)
         if not stream.ended:
             self.fail_stream(stream, StreamClosed("the receiver of this stream raised an exception; see the log"), drain=True)
-
-    def _over(self, stream: Stream, reason: GunError | None) -> None:
-        stream._route._live.pop(stream, None)
-        stream._end(reason)
 
     def fail_stream(self, stream: Stream, reason: GunError, drain: bool = False) -> None:
         """End `stream` from our side; with `drain`, without closing the connection that others use."""

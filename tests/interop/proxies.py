@@ -21,7 +21,7 @@ import subprocess
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from signal import SIGKILL, SIGTERM
+from signal import SIGKILL
 from typing import Any, ClassVar
 from urllib.parse import quote
 
@@ -210,8 +210,8 @@ class Proxy(Server):
     speaks_tls: ClassVar[bool] = False
     #: Whether it speaks HTTP/2: over TLS it is chosen then.
     speaks_http2: ClassVar[bool] = False
-    #: The signal that ends it at once. Those of one process take SIGKILL: by others they wait for their tunnels, for seconds.
-    end: ClassVar[int] = SIGKILL
+    #: By which program it is started, if not by itself.
+    before: ClassVar[tuple[str, ...]] = ()
     #: What it says in its log of a connection to a port of 127.0.0.1.
     says: ClassVar[str] = "CONNECT 127.0.0.1:{port}"
     scheme: str = "http"
@@ -234,7 +234,7 @@ class Proxy(Server):
         self._knocking: Any = None
         if tls is not None:
             (self.root / "server.pem").write_bytes(tls.pem)
-        super().__init__(case, (self.program, *self.arguments()), b"it took a connection")
+        super().__init__(case, (*self.before, self.program, *self.arguments()), b"it took a connection")
 
     @classmethod
     def lacks(cls) -> str | None:
@@ -281,9 +281,9 @@ class Proxy(Server):
         self._knock()
         return starting
 
-    def stop(self, signal: int = 0) -> Deferred[None]:
-        """End it, by `end` if not by another signal; fires when it has gone."""
-        return super().stop(signal or self.end)
+    def stop(self, signal: int = SIGKILL) -> Deferred[None]:
+        """End it at once; fires when it has gone. By SIGTERM many a proxy waits for its tunnels, for seconds."""
+        return super().stop(signal)
 
     def logged(self, text: str) -> Deferred[None]:
         """Fires once this is in its log."""
@@ -440,8 +440,13 @@ class Dante(Proxy):
 
     program, package, scheme = "danted", "dante-server", "socks5"
     says = "127.0.0.1.{port}"
-    # It has many processes, and ends them all.
-    end = SIGTERM
+    # It has many processes, which must be one group to end all at once: by SIGTERM those that have tunnels go on.
+    before = ("setsid",)
+
+    def signal(self, signal: int) -> None:
+        """Send it to all its processes."""
+        process: Any = self.transport
+        os.killpg(process.pid, signal)
 
     def arguments(self) -> Sequence[str]:
         method = "none" if self.credentials is None else "username"

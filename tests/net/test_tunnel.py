@@ -7,12 +7,14 @@ from typing import Any
 from twisted.internet.error import ConnectionAborted, ConnectionDone
 from twisted.internet.interfaces import IConsumer, IPushProducer, ITransport
 from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 import twisted_gun as gun
 from tests.producers import Push
+from twisted_gun.net.timer import Deadlines
 from twisted_gun.net.tunnel import CORE, TRANSPORT, TunnelTransport
 
 
@@ -68,8 +70,10 @@ class TunnelCase(SynchronousTestCase):
     whole = False
 
     def setUp(self) -> None:
+        self.clock = Clock()
+        self.clock.advance(5.0)
         self.hop, self.protocol = _Hop(), _Protocol()
-        self.tunnel = TunnelTransport(self.hop, "stream", lambda: 5.0, self.whole)
+        self.tunnel = TunnelTransport(self.hop, "stream", Deadlines(self.clock), self.whole)
         self.tunnel.connect(self.protocol)
         self.hop.asked.clear()
 
@@ -109,10 +113,10 @@ class TunnelTests(TunnelCase):
         self.assertEqual(len(self.protocol.told), 3)
 
     def test_nobody_there(self) -> None:
-        """Before a protocol is there nothing is told."""
-        tunnel = TunnelTransport(_Hop(), "stream", lambda: 5.0, self.whole)
-        tunnel.data_received(b"early")
+        """Before a protocol is there nobody is told of the end."""
+        tunnel = TunnelTransport(_Hop(), "stream", Deadlines(self.clock), self.whole)
         tunnel.lost(gun.StreamClosed("gone"))
+        tunnel.data_received(b"late")
 
     def test_lose(self) -> None:
         """loseConnection ends the content, once; what is written later is dropped; the end comes with the peer's."""
@@ -133,9 +137,12 @@ class TunnelTests(TunnelCase):
         self.assertIsInstance(self.protocol.told[1], ConnectionDone)
 
     def test_abort(self) -> None:
-        """abortConnection cancels the stream, and tells at once."""
+        """abortConnection cancels the stream, and tells in a turn of its own: not from within, and once."""
         self.tunnel.abortConnection()
-        self.assertEqual(self.asked()[0], ("cancel", "stream", 5.0))
+        self.tunnel.abortConnection()
+        self.assertEqual([each for each in self.asked() if each[0] == "cancel"], [("cancel", "stream", 5.0)])
+        self.assertEqual(self.protocol.told, ["made"])
+        self.clock.advance(0)
         self.assertIsInstance(self.protocol.told[1], ConnectionAborted)
         self.tunnel.write(b"late")
         self.tunnel.loseConnection()
@@ -206,6 +213,8 @@ class WholeTests(TunnelCase):
         """abortConnection aborts what is below: nothing that waits is waited for."""
         self.tunnel.abortConnection()
         self.assertIn(("abort",), self.asked())
+        self.assertIsNone(self.hop.spliced)
+        self.clock.advance(0)
         self.assertIsInstance(self.protocol.told[1], ConnectionAborted)
 
     def test_lose(self) -> None:

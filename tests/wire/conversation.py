@@ -31,6 +31,8 @@ from twisted_gun.wire.steps import (
     StreamFailed,
     TunnelClosed,
     TunnelData,
+    TunnelOpened,
+    TunnelRefused,
     Write,
 )
 
@@ -82,6 +84,7 @@ class Conversation:
         self._flow: dict[int, float] = {}
         self._failed: dict[int, GunError] = {}
         self._tunnels: set[int] = set()  # what carries another protocol, or is to: how much comes is for that to say
+        self._connects: set[int] = set()  # those of them that were asked for by CONNECT
         self._why: GunError | None = None  # the connection ended
         self._did(self.core.start(self.now))
 
@@ -139,6 +142,23 @@ class Conversation:
         self._flow[id(stream)] = self._usual_flow if flow is None else flow
         self._tunnels.add(id(stream))
         return self._did(self.core.upgrade(stream, request, self.now))
+
+    def ask_connect(
+        self,
+        stream: Any,
+        *,
+        target: bytes = b"example.org:443",
+        headers: Iterable[tuple[bytes, bytes]] = (),
+        flow: int | None = None,
+    ) -> Steps:
+        """Ask for a tunnel to `target`; `flow` is that of a refusal's content. Raises `BadState` where the core does."""
+        request = Request(method=b"CONNECT", target=target, authority=target, headers=tuple(headers), body=b"", flow=flow)
+        steps = self.core.connect(stream, request, self.now)
+        self._asked[id(stream)] = stream
+        self._flow[id(stream)] = self._usual_flow if flow is None else flow
+        self._tunnels.add(id(stream))
+        self._connects.add(id(stream))
+        return self._did(steps)
 
     def receive(self, *pieces: bytes) -> Steps:
         """The peer sends these."""
@@ -215,8 +235,9 @@ class Conversation:
         ended = key in self._ended and not (key in self._tunnels and isinstance(step, (PauseUpload, ResumeUpload)))  # our direction goes on
         assert not ended, f"{step} after the end of its stream"
         assert key not in self._silent, f"{step} of a cancelled stream"
+        self._check_connect(step, key)
         self._check_order(step, key)
-        if isinstance(step, Upgrade) and key in self._tunnels:
+        if isinstance(step, (Upgrade, TunnelOpened)) and key in self._tunnels:
             self._flow[key] = float("inf")
         if isinstance(step, (Data, TunnelData)):
             self._flow[key] -= 1
@@ -226,14 +247,34 @@ class Conversation:
         if isinstance(step, (StreamFailed, TunnelClosed)) or getattr(step, "fin", False):
             self._ended.add(key)
 
+    def _check_connect(self, step: Step, key: int) -> None:
+        """What answers a CONNECT: `TunnelRefused` before the response, with its status, or `TunnelOpened` right behind one of 2xx."""
+        before = self._told.get(key, "")
+        if isinstance(step, TunnelRefused):
+            assert key in self._connects and not before, f"{step} after {before}"
+            self._told[key] = f"refusal {step.status}"
+        elif before.startswith("refusal"):
+            assert isinstance(step, Response) and before == f"refusal {step.status}", f"{step} after a {before}"
+            self._told[key] = ""
+        elif isinstance(step, TunnelOpened):
+            assert before == "consent", f"{step} after {before}"
+            self._told[key] = "tunnel"
+        elif key in self._connects and isinstance(step, Response):
+            assert not before and step.status // 100 == 2 and not step.fin, f"{step} is neither a refusal nor consent"
+            self._told[key] = "consent"
+        else:
+            assert before != "consent", f"{step} in place of the tunnel"
+
     def _check_order(self, step: Step, key: int) -> None:
         before = self._told.get(key, "")
+        if before == "consent":
+            return
         if isinstance(step, (Inform, Response, Upgrade)):
             assert not before, f"{step} after the head of the final response"
         if isinstance(step, (Data, Trailers)):
             assert before == "response", f"{step} without a response"
         if isinstance(step, (TunnelData, TunnelClosed)):
-            assert before == "upgrade", f"{step} without an upgrade"
+            assert before in ("upgrade", "tunnel"), f"{step} without an upgrade, or a tunnel"
         if isinstance(step, (Response, Upgrade)):
             self._told[key] = type(step).__name__.lower()
 
@@ -296,6 +337,10 @@ def _entry(step: Step) -> tuple[Any, ...]:
         return "tunnel", step.stream, step.data
     if isinstance(step, TunnelClosed):
         return "tunnel closed", step.stream
+    if isinstance(step, TunnelOpened):
+        return "tunnel opened", step.stream
+    if isinstance(step, TunnelRefused):
+        return "tunnel refused", step.stream, step.status
     return _entry_of_another_kind(step)
 
 

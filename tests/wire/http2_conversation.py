@@ -111,7 +111,7 @@ class Http2Conversation(Conversation):
         """Streams also fail while the connection lives. Those that failed with it are lost with it, and those never processed."""
         lost = {key for key, reason in self._failed.items() if isinstance(reason, (StreamClosed, Truncated))}
         # What carries another protocol is told the very reason for which the connection ended.
-        tunnels = {key for key in self._tunnels if self._told.get(key) == "upgrade"}
+        tunnels = {key for key in self._tunnels if self._told.get(key) in ("upgrade", "tunnel")}
         lost |= {key for key in tunnels & set(self._failed) if self._failed[key] is self._why}
         never = {key for key, reason in self._failed.items() if isinstance(reason, (StreamRefused, GoAway)) and key not in lost}
         never |= {key for key in self._tunnels - tunnels if isinstance(self._failed.get(key), (ShuttingDown, UpgradeRefused))}

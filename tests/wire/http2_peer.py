@@ -205,6 +205,7 @@ class Peer:
             return
         fields = tuple((bytes(field[0]), bytes(field[1])) for field in self._decoder.decode(self._block[2], raw=True))
         self._block = None
+        _check_request(fields)
         fin = first & frames.END_STREAM != 0
         if fin:
             self._open.discard(stream_id)
@@ -254,6 +255,15 @@ class Peer:
         assert room <= LARGEST, "a window above 2^31-1 (RFC 9113 section 6.9.1)"
         self.room[stream_id] = room
         self.received.append(("WINDOW_UPDATE", stream_id, increment))
+
+
+def _check_request(fields: Headers) -> None:
+    """RFC 9113 sections 8.3.1 and 8.5, RFC 8441 section 4: the pseudo-fields of a request, each once and before all else."""
+    pseudo = [name for name, _ in fields if name[:1] == b":"]
+    tunnel = dict(fields)[b":method"] == b"CONNECT" and b":protocol" not in pseudo
+    expected = {b":method", b":authority"} if tunnel else {b":method", b":scheme", b":authority", b":path"}
+    assert len(set(pseudo)) == len(pseudo) and set(pseudo) - {b":protocol"} == expected, f"a request with {pseudo}"
+    assert pseudo == [name for name, _ in fields[: len(pseudo)]], f"pseudo-fields amid the others: {fields}"
 
 
 def _padded(payload: bytes, padding: int | None) -> tuple[int, bytes]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.error import ConnectionAborted, ConnectionDone
+from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IPushProducer
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -34,13 +34,10 @@ class Carrier(TunnelTransport):
     """
 
     def __init__(self, hop: Any, stream: object, deadlines: Deadlines, closing_timeout: float | None, ended: Callable[[], object]) -> None:
-        super().__init__(hop, stream, deadlines.now, hop.core.switched)
-        self._deadlines = deadlines
+        super().__init__(hop, stream, deadlines, hop.core.switched)
         self._closing_timeout = closing_timeout
         self._ended = ended
         self._pulled: _Pulled | None = None
-        self._asking = False  # whether the protocol is asking for the end just now
-        self._reason: Failure | None = None  # why it has ended
 
     def connect(self, protocol: Any) -> None:
         """Let `protocol` stand on this transport; raises what its `connectionMade` does."""
@@ -67,13 +64,6 @@ class Carrier(TunnelTransport):
             self.disconnecting = True
             if self._pulled is None:
                 self._finish()
-
-    def abortConnection(self) -> None:
-        """Send and receive no more."""
-        if self._reason is None:
-            self._asking = True
-            self.give_up(Failure(ConnectionAborted()))
-            self._asking = False
 
     def _finish(self) -> None:
         if self._closing_timeout is not None:
@@ -121,22 +111,6 @@ class Carrier(TunnelTransport):
             except Exception:
                 _log.failure("{protocol} raised; its tunnel is given up", protocol=self._protocol)
                 self.give_up(Failure())
-
-    def give_up(self, reason: Failure) -> None:
-        """End the tunnel from this side, at once; `reason` is what the protocol is told."""
-        self.disconnecting = True
-        self._hop.perform(self._hop.core.cancel(self._stream, self._now()))
-        if self.whole:
-            self._hop.abort()
-        self._end(reason)
-
-    def _end(self, reason: Failure) -> None:
-        self._reason = self._reason or reason
-        self.disconnecting = True
-        if self._asking:
-            self._deadlines.set((self, "end"), 0.0, self._tell_end)
-        else:
-            self._tell_end()
 
     def _tell_end(self) -> None:
         for stage in ("closing", "end"):

@@ -202,11 +202,11 @@ class Hop(Protocol, Generic[AnyCore]):
 
     # From above.
 
-    def splice(self, receive: Callable[[bytes], None]) -> None:
+    def splice(self, receive: Callable[[bytes], None] | None) -> None:
         """
         The whole connection belongs to one tunnel from here on: what comes goes to `receive`, past the core, which has no use for it.
 
-        What the tunnel sends may take the same way: `write`.
+        What the tunnel sends may take the same way: `write`. None is the tunnel's end.
         """
         self._splice = receive
 

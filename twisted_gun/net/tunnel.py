@@ -7,7 +7,7 @@ key, as it is to the hop's core.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from twisted.internet.error import ConnectionAborted, ConnectionDone
@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from twisted_gun.errors import GunError
+from twisted_gun.net.timer import Deadlines
 
 __all__ = ["CORE", "TRANSPORT", "TunnelTransport"]
 
@@ -29,21 +30,25 @@ class TunnelTransport:
     The transport of `protocol`, over the stream `stream` of `hop`.
 
     `data_received`, `closed`, `lost` and `block` are for whoever the hop tells. With `whole` the stream has the whole connection to itself,
-    and its bytes go past the hop's core.
+    and its bytes go past the hop's core. Never from within a call of its own does the protocol hear of the end, which would pull the
+    ground from under TLS.
     """
 
     disconnecting = False
     #: Whether the peer has said that it sends no more.
     finished = False
 
-    def __init__(self, hop: Any, stream: object, now: Callable[[], float], whole: bool) -> None:
+    def __init__(self, hop: Any, stream: object, deadlines: Deadlines, whole: bool) -> None:
         self._hop = hop
         self._stream = stream
-        self._now = now
+        self._deadlines = deadlines
+        self._now = deadlines.now
         self.whole = whole
         self._protocol: Any = None
         self._producer: Any = None
         self._blocked = 0
+        self._asking = False  # whether the protocol is asking for the end just now
+        self._reason: Failure | None = None  # why it has ended
 
     def connect(self, protocol: Any) -> None:
         """Let `protocol` stand on this transport."""
@@ -70,14 +75,24 @@ class TunnelTransport:
         """Send no more; the end comes when the peer says so too."""
         if not self.disconnecting:
             self.disconnecting = True
+            self._asking = True
             self._hop.perform(self._hop.core.data(self._stream, b"", True, self._now()))
+            self._asking = False
 
     def abortConnection(self) -> None:
+        """Send and receive no more."""
+        if self._reason is None:
+            self._asking = True
+            self.give_up(Failure(ConnectionAborted()))
+            self._asking = False
+
+    def give_up(self, reason: Failure) -> None:
+        """End the tunnel from this side; `reason` is what the protocol is told."""
         self.disconnecting = True
         self._hop.perform(self._hop.core.cancel(self._stream, self._now()))
         if self.whole:
             self._hop.abort()
-        self._end(Failure(ConnectionAborted()))
+        self._end(reason)
 
     def getPeer(self) -> Any:
         return self._hop.transport.getPeer()
@@ -121,7 +136,7 @@ class TunnelTransport:
 
     def data_received(self, data: bytes) -> None:
         """The peer sent `data`."""
-        if self._protocol is not None:
+        if self._reason is None:
             self._protocol.dataReceived(data)
 
     def closed(self) -> None:
@@ -132,7 +147,6 @@ class TunnelTransport:
 
     def lost(self, reason: GunError) -> None:
         """The stream, or all that it stands on, has ended by `reason`."""
-        self.disconnecting = True
         self._end(Failure(reason))
 
     def block(self, why: int, blocked: bool) -> None:
@@ -145,7 +159,18 @@ class TunnelTransport:
                 self._producer.resumeProducing()
 
     def _end(self, reason: Failure) -> None:
+        self._reason = self._reason or reason
+        self.disconnecting = True
+        if self.whole:
+            self._hop.splice(None)
+        if self._asking:
+            self._deadlines.set((self, "end"), 0.0, self._tell_end)
+        else:
+            self._tell_end()
+
+    def _tell_end(self) -> None:
+        self._deadlines.clear((self, "end"))
         protocol, self._protocol = self._protocol, None
         self._producer = None
         if protocol is not None:
-            protocol.connectionLost(reason)
+            protocol.connectionLost(self._reason)

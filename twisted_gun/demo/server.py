@@ -1,8 +1,8 @@
 """
-The server of the demo: an origin on 127.0.0.1 with a certificate made on the fly, which can die and come back.
+The servers of the demo: they listen on 127.0.0.1, have certificates made on the fly, and can die and come back.
 
-It speaks just the HTTP/1.1 that the demo asks for, or the HTTP/2 of `twisted_gun.testing`, whose websockets serve with either. Of the
-client nothing is known here.
+An origin speaks just the HTTP/1.1 that the demo asks for, or the HTTP/2 of `twisted_gun.testing`, whose websockets serve with either. Of
+the client nothing is known here.
 """
 
 from __future__ import annotations
@@ -29,9 +29,25 @@ from zope.interface import implementer
 
 from twisted_gun.testing import Http2Request, Http2WebsocketPeer, Opcode, WebsocketEnd, WebsocketPeer
 
-__all__ = ["DOWNLOAD", "FEED", "GREETING", "HALF", "Http2Answering", "Origin", "PIECE", "REFUSAL", "SUBPROTOCOL", "serve_websocket"]
+__all__ = [
+    "DOWNLOAD",
+    "FEED",
+    "GREETING",
+    "HALF",
+    "NAME",
+    "PIECE",
+    "REFUSAL",
+    "SUBPROTOCOL",
+    "Http2Answering",
+    "Origin",
+    "Server",
+    "serve_websocket",
+]
 
 GREETING = b"Hello from a server of twisted_gun's own.\n"
+
+#: What the servers are called where a proxy looks up the name (RFC 2606: nobody else does).
+NAME = "origin.example"
 
 #: What a download is made of, how much it is, and where the one that will not end stops, in bytes.
 PIECE = bytes(range(256)) * 256
@@ -44,55 +60,68 @@ REFUSAL = b"Members only.\n"
 FEED = 3
 
 
-class Origin:
+class Server:
     """
-    The server. `trust` is the certificate to trust, `port` where it listens once `start` was called.
+    Something that listens on 127.0.0.1, and can die and come back; `port` is where it listens once `start` was called.
 
-    ``/greeting`` greets, ``/upload`` gives the SHA-256 digest of what is posted, ``/hints`` answers with Early Hints (RFC 8297)
-    and trailers, ``/download`` sends `DOWNLOAD` bytes, ``/half`` promises as much and sends `HALF`. Websockets are
-    as `serve_websocket` has them. With `http2` that is all it speaks, as `Http2Answering` has it.
+    With an ALPN `protocol` it speaks TLS, and `trust` is the certificate to trust, for 127.0.0.1 and for `NAME`; otherwise None. The
+    protocols that `factory` builds, whose `server` this is, are in `connections` as long as they are connected, and have a `gone` that
+    fires at the end of that.
     """
 
     port = 0
 
-    def __init__(self, reactor: Any, http2: bool = False) -> None:
+    def __init__(self, reactor: Any, factory: Any, protocol: bytes | None = None) -> None:
         self._reactor = reactor
-        self._protocol: Any = Http2Answering if http2 else _Answering
-        certificate, key = _make_certificate()
-        trusted: Any = Certificate
-        self.trust = trusted(X509.from_cryptography(certificate))
-        self._creator = _Creator(certificate, key, b"h2" if http2 else b"http/1.1")
-        self._connections: set[_Answering | Http2Answering] = set()
+        self.connections: set[Any] = set()
+        self._factory = factory
+        self._factory.noisy, self._factory.server = False, self
         self._listening: Any = None
+        self.trust: Any = None
+        if protocol is not None:
+            certificate, key = _make_certificate()
+            trusted: Any = Certificate
+            self.trust = trusted(X509.from_cryptography(certificate))
+            self._factory = TLSMemoryBIOFactory(_Creator(certificate, key, protocol), False, self._factory)
 
     def start(self) -> None:
         """Listen: first on a port that is free, then on the same again."""
-        factory = Factory.forProtocol(self._protocol)
-        factory.noisy = False
-        factory.connections = self._connections  # type: ignore[attr-defined]
-        wrapped = TLSMemoryBIOFactory(self._creator, False, factory)
-        self._listening = self._reactor.listenTCP(self.port, wrapped, interface="127.0.0.1")
+        self._listening = self._reactor.listenTCP(self.port, self._factory, interface="127.0.0.1")
         self.port = self._listening.getHost().port
-
-    def unsent(self, path: str) -> int:
-        """How many bytes of the answers to `path` wait for the client's windows of HTTP/2."""
-        waiting = [peer for peer in self._connections if isinstance(peer, Http2Answering)]
-        return sum(peer.unsent(request) for peer in waiting for request in peer.requests if request.path == path.encode())
-
-    def message_sizes(self) -> list[int]:
-        """The sizes of the messages that came by websockets over HTTP/1.1 which still run, in bytes and as they were sent: compressed."""
-        running = [peer.websocket for peer in self._connections if isinstance(peer, _Answering) and peer.websocket is not None]
-        return [len(frame.payload) for websocket in running for frame in websocket.raw_frames if frame.opcode < Opcode.CLOSE]
 
     async def die(self) -> None:
         """Stop listening, and drop every connection in the middle of whatever it does."""
         listening, self._listening = self._listening, None
         if listening is not None:
             await listening.stopListening()
-        for connection in list(self._connections):
+        for connection in list(self.connections):
             gone = connection.gone
-            connection.transport.abortConnection()  # type: ignore[union-attr]
+            connection.transport.abortConnection()
             await gone
+
+
+class Origin(Server):
+    """
+    An origin, over TLS.
+
+    ``/greeting`` greets, ``/upload`` gives the SHA-256 digest of what is posted, ``/hints`` answers with Early Hints (RFC 8297)
+    and trailers, ``/download`` sends `DOWNLOAD` bytes, ``/half`` promises as much and sends `HALF`. Websockets are
+    as `serve_websocket` has them. With `http2` that is all it speaks, as `Http2Answering` has it.
+    """
+
+    def __init__(self, reactor: Any, http2: bool = False) -> None:
+        answering: Any = Http2Answering if http2 else _Answering
+        super().__init__(reactor, Factory.forProtocol(answering), b"h2" if http2 else b"http/1.1")
+
+    def unsent(self, path: str) -> int:
+        """How many bytes of the answers to `path` wait for the client's windows of HTTP/2."""
+        waiting = [peer for peer in self.connections if isinstance(peer, Http2Answering)]
+        return sum(peer.unsent(request) for peer in waiting for request in peer.requests if request.path == path.encode())
+
+    def message_sizes(self) -> list[int]:
+        """The sizes of the messages that came by websockets over HTTP/1.1 which still run, in bytes and as they were sent: compressed."""
+        running = [peer.websocket for peer in self.connections if isinstance(peer, _Answering) and peer.websocket is not None]
+        return [len(frame.payload) for websocket in running for frame in websocket.raw_frames if frame.opcode < Opcode.CLOSE]
 
 
 @implementer(IOpenSSLServerConnectionCreator)
@@ -131,10 +160,10 @@ class _Answering(LineReceiver):
         self._digest = hashlib.sha256()
 
     def connectionMade(self) -> None:
-        self.factory.connections.add(self)
+        self.factory.server.connections.add(self)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self.factory.connections.discard(self)
+        self.factory.server.connections.discard(self)
         if self.websocket is not None:
             self.websocket.connectionLost(reason)
         self.gone.callback(None)
@@ -284,12 +313,12 @@ class Http2Answering(Http2WebsocketPeer):
         self._seen: set[int] = set()
 
     def connectionMade(self) -> None:
-        self.factory.connections.add(self)
+        self.factory.server.connections.add(self)
         super().connectionMade()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         super().connectionLost(reason)
-        self.factory.connections.discard(self)
+        self.factory.server.connections.discard(self)
         self.gone.callback(None)
 
     def dataReceived(self, data: bytes) -> None:
@@ -317,17 +346,17 @@ class Http2Answering(Http2WebsocketPeer):
 
 
 def _make_certificate() -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
-    """A certificate for 127.0.0.1 that vouches for itself, for an hour, and its key. Nothing goes to the disk."""
+    """A certificate for 127.0.0.1 and `NAME` that vouches for itself, for an hour, and its key. Nothing goes to the disk."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "twisted_gun demo")])
     now = dt.datetime.now(dt.UTC)
-    address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1")), x509.DNSName(NAME)])
     certificate = (
         x509.CertificateBuilder(subject_name=name, issuer_name=name, public_key=key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - dt.timedelta(hours=1))
         .not_valid_after(now + dt.timedelta(hours=1))
-        .add_extension(address, critical=False)
+        .add_extension(names, critical=False)
         .sign(key, hashes.SHA256())
     )
     return certificate, key
