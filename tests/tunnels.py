@@ -204,6 +204,10 @@ class Way:
                 self.tunnels.append(way)
         return way
 
+    def mute(self, place: int = -1) -> None:
+        """Let the host at `place` accept connections, and never say a word."""
+        self.endpoints[self.hosts[place]] = MemoryEndpoint(Factory.forProtocol(Protocol), clock=self.clock)
+
     @property
     def peer(self) -> Any:
         """The origin's end of the latest connection to it."""
@@ -278,6 +282,38 @@ class TunnelCase(LifeCase):
         way, top = self.up(owner=told, reply_to=told, **options)
         return way, top, told
 
+    #: How far a way may have come, with what is asked for inside.
+    STAGES = ("dialling", "asked", "tls", "up", "busy")
+
+    def reach(self, stage: str, **options: Any) -> tuple[Way, Any, RecordingReceiver, list[Any]]:
+        """
+        A way that has come so far, what requests are made of, who is told everything, and the streams inside.
+
+        "dialling": the first host does not answer; "asked": nor does the origin, so that the last proxy does not; "tls": nor does its TLS;
+        "up": all is up, and nothing asked for; "busy": requests are under way, one of them half answered.
+        """
+        told = options.pop("told", None) or RecordingReceiver()
+        way = self.way(quiet=True, owner=told, reply_to=told, **options)
+        hanging = {"dialling": 0, "asked": -1}.get(stage)
+        if hanging is not None:
+            way.endpoints[way.hosts[hanging]].hang()
+        elif stage == "tls":
+            way.mute()
+        top = way.ask()
+        streams = [] if stage == "up" else [top.get("/one"), top.post("/two", (), b"content"), top.get("/three")]
+        way.pump()
+        if stage == "busy":
+            self.answer_half(way)
+        return way, top, told, streams
+
+    def answer_half(self, way: Way) -> None:
+        """Answer the first request by half of what is promised."""
+        if self.spoken == "http2":
+            way.peer.respond(way.peer.requests[0], 200, {"content-length": "8"}, b"half", fin=False)
+        else:
+            way.peer.send(b"HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\nhalf")
+        way.pump()
+
     def end(self, way: Way) -> None:
         """Close the connection, which leaves nothing behind, neither here nor at any proxy."""
         way.connection.close()
@@ -304,6 +340,11 @@ class TunnelCase(LifeCase):
             self.assertTrue(stream.ended)
             last[stream] = ends[0]
         return last
+
+    def assert_cancelled(self, told: RecordingReceiver, stream: Any) -> None:
+        """`stream` was cancelled: it has ended, and was told nothing of that."""
+        self.assertTrue(stream.ended)
+        self.assertEqual([event for event in told.events if getattr(event, "stream", None) is stream and event.fin], [])
 
     def assert_lists(self, told: RecordingReceiver) -> list[gun.Down]:
         """Every gun_down: no stream is listed twice, and each was told its end before, by an error."""

@@ -8,7 +8,7 @@ It owns a life (`net/factory.py`), and the first `Route`, on which its requests 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
@@ -140,7 +140,7 @@ class Connection(Verbs):
         """End at once, without any closing handshake. Streams end with `StreamClosed`; there is no `gun_down`."""
         if self._factory.state != "terminated":
             self._factory.close()
-            self._route.end_streams(StreamClosed("the connection was closed by close()"))
+            self._end_all(StreamClosed("the connection was closed by close()"))
 
     def info(self) -> ConnectionInfo:
         """The state of the connection now; through tunnels that it has become, that of the last of them."""
@@ -213,10 +213,12 @@ class Connection(Verbs):
     def route_lost(self, route: Route, hop: Hop[Any], reason: GunError | None) -> None:
         self._factory.hop_lost(hop, hasattr(hop, "core"), reason)
 
-    def _ended_inside(self, losses: Losses) -> None:
-        """What stood on a stream has ended: where the connection did, its owner is to be told of the streams that did too."""
-        hop = self._route.hop
-        if hop is None or hop.lost or not hop.running:
+    def _ended_inside(self, route: Route, key: Any, losses: Losses) -> None:
+        """What stood on `key` has ended: where the connection did with it, its owner is to be told of the streams inside, too."""
+        while route.below is not None:
+            key, route = route.key, route.below
+        hop = route.hop
+        if hop is None or hop.lost or not hop.running or key in hop.core.losses().killed:
             self._inside.append(losses)
 
     # From the life: `net.factory.Living`.
@@ -249,13 +251,8 @@ class Connection(Verbs):
 
     def went_down(self, hop: Hop[HttpCore], reason: GunError | None) -> None:
         route, inside = self._route, self._inside
-        losses: Any = hop.core.losses()
         protocol: str = hop.core.name if route.hop is None else route.protocol
-        killed = [stream for stream in losses.killed if not stream._closed]
-        unprocessed = list(losses.unprocessed)
-        for each in inside:
-            killed += each.killed
-            unprocessed += each.unprocessed
+        losses = [hop.core.losses(), *inside]
         inside.clear()
         route.down(reason)
         if not self._factory.ending:
@@ -263,8 +260,8 @@ class Connection(Verbs):
                 connection=self,
                 protocol=protocol,
                 reason=reason,
-                killed_streams=tuple(dict.fromkeys(killed)),
-                unprocessed_streams=tuple(dict.fromkeys(unprocessed)),
+                killed_streams=_streams(stream for each in losses for stream in each.killed),
+                unprocessed_streams=_streams(stream for each in losses for stream in each.unprocessed),
             )
             self._tell_owner(down)
 
@@ -275,7 +272,7 @@ class Connection(Verbs):
             self._fail_pending(
                 StreamRefused("the connection ended before this request was sent, and is not dialled again: send it on another")
             )
-        self._route.end_streams(reason or StreamClosed("the connection was closed"))
+        self._end_all(reason or StreamClosed("the connection was closed"))
         up_waiters, self._up_waiters = self._up_waiters, []
         end_waiters, self._end_waiters = self._end_waiters, []
         if reason is not None and reason is not self._violation:  # which has been told
@@ -299,6 +296,10 @@ class Connection(Verbs):
             getattr(receiver, event.told_as)(event)
         except Exception:
             log_raised(receiver, event, None)
+
+    def _end_all(self, reason: GunError) -> None:
+        self._route.end_streams(reason)
+        self._route.fall(reason)
 
     def _fail_pending(self, reason: GunError) -> None:
         for route in dict.fromkeys([self._route, self._route.end]):
@@ -324,3 +325,8 @@ class Connection(Verbs):
         last = self._factory.last_failure
         why = "" if last is None else f"; the last attempt failed: {last}"
         return f" (the connection is {self._factory.state}, and goes on trying{why})"
+
+
+def _streams(keys: Iterable[Any]) -> tuple[Stream, ...]:
+    """Those of `keys` that are streams, but no websockets that had been closed; each once."""
+    return tuple(dict.fromkeys(key for key in keys if isinstance(key, Stream) and not key._closed))

@@ -89,7 +89,7 @@ class Layer:
     def _fall(self, losses: Losses) -> None:
         """It has ended; the streams that ended with it and the connection its owner will be told of."""
         self.route.layer_over(self)
-        self.route.connection._ended_inside(losses)
+        self.route.connection._ended_inside(self.route, self.key, losses)
 
     # For the stream and the route.
 

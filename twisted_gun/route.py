@@ -102,6 +102,11 @@ class Route:
         return route
 
     @property
+    def key(self) -> Any:
+        """What it is to the core of the route below: the tunnel, or itself, where a SOCKS proxy leads on."""
+        return self if self.tunnel is None or self.tunnel._inner is not self else self.tunnel
+
+    @property
     def reached(self) -> Route:
         """As `end`, but no farther than it is up."""
         route = self
@@ -408,8 +413,7 @@ class Route:
         self.keeper.route_violated(reason)
 
     def lost(self, hop: Hop[Any], reason: GunError | None) -> None:
-        for layer in list(self.layers.values()):  # whose end is still to be told
-            layer.tunnel.lost(reason or ConnectionFailed("the connection was closed"))
+        self.fall(reason or ConnectionFailed("the connection was closed"))
         self.keeper.route_lost(self, hop, reason if self.only is None else self.only.why(reason))
 
     # From its keeper.
@@ -528,15 +532,18 @@ class Route:
         self.turn_over()
 
     def end_streams(self, reason: GunError) -> None:
-        """All is over."""
+        """Nobody is told any more, but that it is over."""
         self._pending.clear()
         for stream in list(self._live):
             self.tell(Error(connection=self.connection, stream=stream, reason=reason))
-        for layer in list(self.layers.values()):
-            layer.tunnel.lost(reason)
         if self.onward is not None:
             self.onward.end_streams(reason)
         self.turn_over()
+
+    def fall(self, reason: GunError) -> None:
+        """What stands on it ends, too."""
+        for layer in list(self.layers.values()):
+            layer.tunnel.lost(reason)
 
     def flush(self) -> None:
         """Drop the events that nobody has read yet."""

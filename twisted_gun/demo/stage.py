@@ -95,18 +95,19 @@ class Stage:
         self.retries += 1
         self.tell.say("retry", f"attempt {self.retries}, {left} left", YELLOW)
         if self.retries == 2:
-            self._restart()
+            self.restart("server", self.origin, self.conn)
         return {"retries": left - 1, "timeout": 0.0}
 
-    def _restart(self) -> None:
+    def restart(self, who: str, server: Server, conn: gun.Connection) -> None:
+        """Let `server` listen again, for `conn` to come back."""
         try:
-            self.origin.start()
+            server.start()
         except CannotListenError as error:
             # Somebody else has taken the port meanwhile: the request that waits fails, and with it the story.
-            self.tell.say("server", str(error), RED)
-            self.reactor.callLater(0, self.conn.close)
+            self.tell.say(who, str(error), RED)
+            self.reactor.callLater(0, conn.close)
         else:
-            self.tell.say("server", "listens again")
+            self.tell.say(who, "listens again")
 
     # Requests.
 

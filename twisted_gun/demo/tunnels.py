@@ -22,7 +22,7 @@ async def a_tunnel(stage: Stage) -> None:
         f"connect() asks an HTTP proxy for one (RFC 9110); it alone knows where {NAME} is, and sees nothing of the TLS that goes through.",
     )
     proxy = _start(stage, "http")
-    conn = await stage.dial(proxy, Owner(stage.tell))
+    conn = await stage.dial(proxy, Owner(stage.tell), retry=0)
     tunnel = _connect(stage, conn, stage.origin)
     await _up(stage, tunnel, "http")
     stage.tell.say("client", "GET /greeting, through the tunnel")
@@ -39,7 +39,7 @@ async def two_tunnels_at_once(stage: Stage) -> None:
         "Over HTTP/2 a tunnel is a stream, one of many on the connection to the proxy; when it ends, the others live on.",
     )
     proxy = _start(stage, "http2", b"h2")
-    conn = await stage.dial(proxy, Owner(stage.tell))
+    conn = await stage.dial(proxy, Owner(stage.tell), retry=0)
     first, second = _connect(stage, conn, stage.origin), _connect(stage, conn, stage.http2_origin)
     await _up(stage, first, "http")
     await _up(stage, second, "http2")
@@ -63,7 +63,7 @@ async def socks5(stage: Stage) -> None:
     )
     proxy = _start(stage, "socks5", locked=True)
     options = {**_to(stage.http2_origin), "auth": [("username_password", USER, PASSWORD)]}
-    conn = await stage.dial(proxy, Owner(stage.tell), protocols=[("socks", options)])
+    conn = await stage.dial(proxy, Owner(stage.tell), retry=0, protocols=[("socks", options)])
     stage.tell.say("client", "GET /greeting: it waits for the tunnel")
     expect("the greeting", await stage.read(conn.get("/greeting"), 200), GREETING)
     expect("the protocol", conn.info().protocol, "http2")
@@ -78,7 +78,7 @@ async def tls_in_tls(stage: Stage) -> None:
         "A tunnel takes requests for tunnels, too: TLS with a proxy, in it TLS with a second one, and in that TLS with the origin.",
     )
     outside, inside = _start(stage, "http2", b"h2"), _start(stage, "http", b"http/1.1")
-    conn = await stage.dial(outside, Owner(stage.tell))
+    conn = await stage.dial(outside, Owner(stage.tell), retry=0)
     first = _connect(stage, conn, inside)
     await _up(stage, first, "http")
     second = _connect(stage, first, stage.http2_origin)
@@ -100,7 +100,8 @@ async def a_proxy_and_a_reconnect(stage: Stage) -> None:
     proxy = _start(stage, "http")
     stage.tell.say("client", f"proxy='http://127.0.0.1:{proxy.port}'")
     owner = Owner(stage.tell)
-    conn = _open_through(stage, proxy, owner, retry_fun=_Again(stage, proxy).decide)
+    again = _Again(stage, proxy)
+    conn = again.conn = _open_through(stage, proxy, owner, retry_fun=again.decide)
     await conn.await_up()
     expect("the greeting", await stage.read(conn.get("/greeting"), 200), GREETING)
     stage.tell.say("proxy", "is killed", YELLOW)
@@ -138,6 +139,8 @@ async def a_proxy_that_refuses(stage: Stage) -> None:
 class _Again:
     """Starts the proxy again before the second retry; `decide` is for `retry_fun`."""
 
+    conn: gun.Connection
+
     def __init__(self, stage: Stage, proxy: ProxyServer) -> None:
         self._stage = stage
         self._proxy = proxy
@@ -148,8 +151,7 @@ class _Again:
         self._retries += 1
         self._stage.tell.say("retry", f"attempt {self._retries}, {left} left", YELLOW)
         if self._retries == 2:
-            self._proxy.start()
-            self._stage.tell.say("proxy", "listens again")
+            self._stage.restart("proxy", self._proxy, self.conn)
         return {"retries": left - 1, "timeout": 0.0}
 
 
