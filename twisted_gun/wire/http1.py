@@ -241,13 +241,13 @@ class Http1(Pipeline):
             head = self._written_head
         else:
             head = encode_head(exchange, self._options)
-            if request.body == b"" and not exchange.last:
+            if request.tunnels:
+                self._switching = exchange
+            elif request.body == b"" and not exchange.last:
                 self._written, self._written_head = request, head
         self._exchanges.append(exchange)
         self._accepting = self._accepting and not exchange.last
         body = request.body
-        if request.tunnels:
-            self._switching = exchange
         if body is None:
             self._uploading = exchange
             steps.append(Write(head))
