@@ -1,7 +1,7 @@
 """
 The command line: ``python -m twisted_gun demo`` and ``python -m twisted_gun get URL``, also called ``twisted-gun``.
 
-It knows arguments, the process's streams and its exit; the work is in `demo.py` and `fetch.py`.
+It knows arguments, the process's streams and its exit; the work is in `demo` and `fetch.py`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ _EPILOG = """\
 exit status of get:
   0   all is well             1   any other failure
   2   bad usage               3   a URL or option that cannot be used
-  6   name not found          7   no connection
+  5   proxy's name not found  6   name not found
+  7   no connection           97  proxy refused
   18  answer was cut off      22  status of 400 or more, with --fail
   23  cannot write            26  cannot read the file of -d @FILE
   28  timed out               35  TLS failed
@@ -73,7 +74,7 @@ async def _until_interrupted(reactor: Any, work: _Work, arguments: dict[str, Any
 
 
 async def _get(reactor: Any, arguments: dict[str, Any]) -> int:
-    order = Order(**{**arguments, "headers": tuple(arguments["headers"])})
+    order = Order(**{**arguments, "headers": tuple(arguments["headers"]), "proxies": tuple(arguments["proxies"])})
     return await fetch(reactor, order, sys.stdout.buffer, sys.stderr)
 
 
@@ -143,6 +144,15 @@ def _add_connection(parser: argparse.ArgumentParser) -> None:
         help="speak HTTP/2 only; over http without asking the server whether it does (prior knowledge)",
     )
     protocol.add_argument("--http1.1", dest="protocol", action="store_const", const="http", help="speak HTTP/1.1 only")
+    add(
+        "--proxy",
+        dest="proxies",
+        metavar="URL",
+        action="append",
+        default=[],
+        help="go through this http, https or socks5 proxy; may be repeated: each is reached through the one before it; "
+        "env for those of the environment",
+    )
     add("--unix", metavar="PATH", help="connect to this UNIX socket; the URL's host still names the server")
 
 

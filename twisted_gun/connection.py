@@ -32,7 +32,7 @@ from twisted_gun.stream import Stream
 from twisted_gun.tunnel import way
 from twisted_gun.turn import Turn
 from twisted_gun.verbs import Verbs
-from twisted_gun.wire.core import HttpCore, Losses
+from twisted_gun.wire.core import HttpCore
 
 __all__ = ["Connection"]
 
@@ -69,7 +69,6 @@ class Connection(Verbs):
         self._turn = Turn()
         self._route = Route(self, leg)
         self._route.keeper = self
-        self._inside: list[Losses] = []  # of streams in tunnels and websockets that ended with the connection
         self._up_waiters: list[Deferred[str]] = []
         self._end_waiters: list[Deferred[GunError | None]] = []
         self._end: GunError | None = None
@@ -213,14 +212,6 @@ class Connection(Verbs):
     def route_lost(self, route: Route, hop: Hop[Any], reason: GunError | None) -> None:
         self._factory.hop_lost(hop, hasattr(hop, "core"), reason)
 
-    def _ended_inside(self, route: Route, key: Any, losses: Losses) -> None:
-        """What stood on `key` has ended: where the connection did with it, its owner is to be told of the streams inside, too."""
-        while route.below is not None:
-            key, route = route.key, route.below
-        hop = route.hop
-        if hop is None or hop.lost or not hop.running or key in hop.core.losses().killed:
-            self._inside.append(losses)
-
     # From the life: `net.factory.Living`.
 
     def make_hop(self) -> Hop[HttpCore]:
@@ -250,10 +241,9 @@ class Connection(Verbs):
         self._route.take(hop)
 
     def went_down(self, hop: Hop[HttpCore], reason: GunError | None) -> None:
-        route, inside = self._route, self._inside
+        route = self._route
         protocol: str = hop.core.name if route.hop is None else route.protocol
-        losses = [hop.core.losses(), *inside]
-        inside.clear()
+        losses = route.losses(hop)
         route.down(reason)
         if not self._factory.ending:
             down = Down(

@@ -158,11 +158,15 @@ def socks5_from_string(reactor: Any, host: Text, port: Text, proxy: Text, **argu
     return Socks5Endpoint(reactor, *_described(reactor, host, port, proxy), **_keywords(**arguments))
 
 
+#: How a URL begins, and no description of an endpoint.
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+
+
 def _described(reactor: Any, host: Text, port: Text, proxy: Text) -> tuple[Any, str, int]:
     number, way = _text(port), _text(proxy)
     if not (number.isascii() and number.isdigit()):
         raise OptionError("port", "a whole number from 1 to 65535", number)
-    return (way if "://" in way else clientFromString(reactor, way)), _text(host), int(number)
+    return (way if _URL.match(way) else clientFromString(reactor, way)), _text(host), int(number)
 
 
 def _keywords(username: Text | None = None, password: Text | None = None, timeout: Text = "10") -> dict[str, Any]:

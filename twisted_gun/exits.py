@@ -7,6 +7,7 @@ It knows the package's errors, and neither how they came about nor who is told.
 from __future__ import annotations
 
 import errno
+import re
 from collections.abc import Iterator
 from enum import IntEnum
 
@@ -21,6 +22,7 @@ from twisted_gun.errors import (
     LimitReached,
     OptionError,
     ProtocolViolation,
+    ProxyFailed,
     StreamClosed,
     StreamRefused,
     StreamReset,
@@ -40,6 +42,7 @@ class Exit(IntEnum):
     FAILED = 1
     USAGE = 2
     UNUSABLE = 3  # a URL, or the value of an option
+    PROXY_LOOKUP = 5
     LOOKUP = 6
     CONNECT = 7
     TRUNCATED = 18
@@ -51,6 +54,7 @@ class Exit(IntEnum):
     NO_RESPONSE = 52
     CERTIFICATE = 60
     RESET = 92
+    PROXY = 97
     INTERRUPTED = 130
     PIPE_CLOSED = 141
 
@@ -68,14 +72,19 @@ _FLAGS = {
     "tls_opts.trust_root": "--cacert",
     "tls_opts.client_certificate": "--cert",
     "path": "--unix",
+    "proxy": "--proxy",
     "retry": "--retry",
 }
 
-_AUTHORITY = "give its authority by --cacert, or accept any certificate by --insecure"
+_AUTHORITY, _ANY = "give its authority by --cacert", ", or accept any certificate by --insecure"
+#: Errors have no other mark; tests.test_fetch holds these against certificates that are refused.
+_OF_PROXY = "the proxy "
+_REFUSED_CERTIFICATE = re.compile(rf"(?:{_OF_PROXY}\S+: )?the certificate of ")
 _TIMEOUTS = {
     "lookup": "--connect-timeout",
     "connect": "--connect-timeout",
     "tls": "--connect-timeout",
+    "tunnel": "--connect-timeout",
     "response": "--timeout",
     "headers": "--timeout",
     "idle": "--timeout",
@@ -114,8 +123,12 @@ def _explain_known(error: BaseException) -> tuple[Exit, str] | None:
         return Exit.NO_RESPONSE, "try again"
     if isinstance(error, StreamReset):
         return Exit.RESET, "take --http1.1, as the server requires" if error.code == ErrorCode.HTTP_1_1_REQUIRED else "try again"
+    if isinstance(error, ProxyFailed):
+        return Exit.PROXY, ""
     if isinstance(error, ConnectFailed):
-        return Exit.LOOKUP if isinstance(error.reason, DNSLookupError) else Exit.CONNECT, ""
+        if not isinstance(error.reason, DNSLookupError):
+            return Exit.CONNECT, ""
+        return Exit.PROXY_LOOKUP if str(error).startswith(_OF_PROXY) else Exit.LOOKUP, ""
     if isinstance(error, ConnectionFailed):
         # Without TLS a connection is up as soon as it is made, so this was lost during the handshake.
         return Exit.TLS, "check that the port is for https"
@@ -123,9 +136,11 @@ def _explain_known(error: BaseException) -> tuple[Exit, str] | None:
 
 
 def _explain_tls(error: TlsFailed) -> tuple[Exit, str]:
-    # The error has no other mark; tests.test_main holds this against a certificate that is refused.
-    if error.alert is None and str(error).startswith("the certificate of"):
-        return Exit.CERTIFICATE, _AUTHORITY
+    of_proxy = str(error).startswith(_OF_PROXY)
+    if error.alert is None and _REFUSED_CERTIFICATE.match(str(error)):
+        return Exit.CERTIFICATE, _AUTHORITY if of_proxy else _AUTHORITY + _ANY
+    if of_proxy:
+        return Exit.TLS, "check that its port is for https"
     if error.alert == "no_application_protocol":
         return Exit.TLS, "leave out --http2 or --http1.1"
     if error.alert is not None and "certificate" in error.alert:
@@ -138,10 +153,10 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
     `error`, after all that it came from.
 
     What a stream is told of a lost connection, or a connection of its last attempt, says less than why that failed; but a body
-    that was cut off is just that, however it came about.
+    that was cut off is just that, however it came about, and what is told of a proxy says all.
     """
     reason = error.reason if isinstance(error, ConnectFailed) else error.__cause__
-    inner = list(_causes(reason)) if isinstance(reason, GunError) else []
+    inner = list(_causes(reason)) if isinstance(reason, GunError) and not str(error).startswith(_OF_PROXY) else []
     if isinstance(error, Truncated):
         inner = [each for each in inner if isinstance(each, TimedOut)]
     if isinstance(error, (StreamClosed, StreamRefused)):

@@ -37,7 +37,7 @@ class Order:
     `output` is the path of a file, None for the standard output. `headers` are pairs of a name and a value. `data` is the content
     of the request, or "@" and the path of a file that holds it. `timeout` bounds each wait for the server, `connect_timeout` each
     step of connecting, `retry` is how many more attempts to connect there are. `protocol` is the only one to speak, "http" or
-    "http2"; None leaves that to ALPN.
+    "http2"; None leaves that to ALPN. `proxies` are URLs, each reached through the one before it, or ("env",).
     """
 
     url: str
@@ -56,6 +56,7 @@ class Order:
     protocol: str | None = None
     unix: str | None = None
     fail: bool = False
+    proxies: tuple[str, ...] = ()
 
 
 async def fetch(reactor: Any, order: Order, stdout: BinaryIO, stderr: TextIO) -> int:
@@ -130,6 +131,10 @@ class _Fetch:
             "retry": order.retry,
             "retry_timeout": 1.0,
             "protocols": None if order.protocol is None else [order.protocol],
+            "proxy": "env" if order.proxies == ("env",) else order.proxies,
+            # As curl does: many proxies make tunnels to the port of https only. HTTP/2 the origin speaks, not the proxy.
+            "proxy_mode": "tunnel" if order.protocol == "http2" else "absolute",
+            "tunnel_timeout": order.connect_timeout,
             # All has come when it is closed: a server that does not answer TLS's goodbye is not waited for.
             "http_opts": {"header_timeout": order.timeout, "closing_timeout": 1.0},
             "http2_opts": {
@@ -234,7 +239,7 @@ class _Fetch:
 
     def _tell_connection(self, event: Any) -> None:
         if type(event) is Up:
-            self._say(f"* up: {event.protocol}{_tls_text(event.connection)}")
+            self._say(f"* up: {event.protocol}{_tls_text(event.connection)}{_way_text(event.connection)}")
         elif type(event) is Down:
             self._say(f"* down: {event.reason or 'the connection ended in good order'}")
         elif type(event) is Notify:
@@ -393,3 +398,8 @@ def _text(value: bytes) -> str:
 def _tls_text(conn: Connection) -> str:
     tls = conn.info().tls
     return "" if tls is None else f" over {tls.version}, {tls.cipher}"
+
+
+def _way_text(conn: Connection) -> str:
+    proxies = [authority(each.host, each.port, 0).decode() for each in conn.info().intermediaries]
+    return f", through {', then '.join(proxies)}" if proxies else ""

@@ -21,7 +21,7 @@ from twisted_gun.options import WsOptions
 from twisted_gun.outgoing import Frames, outgoing
 from twisted_gun.stream import Stream
 from twisted_gun.upgrading import WsUpgrade
-from twisted_gun.wire.core import Losses, WsCore
+from twisted_gun.wire.core import WsCore
 from twisted_gun.wire.cores import websocket_core
 from twisted_gun.wire.handshake import check_answer
 from twisted_gun.wire.steps import Write
@@ -85,11 +85,6 @@ class Layer:
             route.only = self
         self.tunnel.block(TRANSPORT, route.paused)
         self.tunnel.connect(protocol)
-
-    def _fall(self, losses: Losses) -> None:
-        """It has ended; the streams that ended with it and the connection its owner will be told of."""
-        self.route.layer_over(self)
-        self.route.connection._ended_inside(self.route, self.key, losses)
 
     # For the stream and the route.
 
@@ -241,7 +236,7 @@ class WsLayer(Layer):
         stream = self.stream
         stream._layer, stream._closed = None, self.core.closed
         del self.hop, self.tell
-        self._fall(self.core.losses())
+        self.route.layer_over(self, [self.core.losses()])
 
     def _handle(self, event: Ws) -> None:
         route, stream = self.route, self.stream
@@ -296,6 +291,7 @@ class TunnelLayer(Layer):
     """
 
     over = False
+    _dropped = False
 
     def __init__(self, route: Route, key: Any, inner: Route) -> None:
         super().__init__(route, key)
@@ -355,6 +351,7 @@ class TunnelLayer(Layer):
 
     def drop(self) -> None:
         if not self.over:
+            self._dropped = True
             self.hop.drop()
 
     def why(self, reason: GunError | None) -> GunError | None:
@@ -381,15 +378,15 @@ class TunnelLayer(Layer):
         self.reason = reason
 
     def route_lost(self, route: Route, hop: Hop[Any], reason: GunError | None) -> None:
-        losses: Losses = hop.core.losses() if hasattr(hop, "core") else Losses((), ())
-        self.reason = reason = self.reason or reason
+        losses = route.losses(hop)
+        self.reason = reason = None if self._dropped else self.reason or reason
         self._spoken = self.name
         self.over = True
         route.down(reason)
-        self._fall(losses)
+        self.route.layer_over(self, losses)
         tunnel = self._tunnel
         if tunnel is not None and not tunnel.ended:
-            closed = self.tunnel.finished and type(reason) is ConnectionFailed and not losses.killed
+            closed = self.tunnel.finished and type(reason) is ConnectionFailed and not any(each.killed for each in losses)
             if reason is None or (closed and tunnel._up is not None):
                 tunnel._route.tell(Data(stream=tunnel, fin=True, data=b""))
             else:

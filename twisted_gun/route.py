@@ -41,7 +41,7 @@ from twisted_gun.request import RequestOptions, check_request_options, connect_r
 from twisted_gun.stream import PENDING, Stream
 from twisted_gun.tunnel import Tunnel
 from twisted_gun.upgrading import make_upgrade
-from twisted_gun.wire.core import Core, Request
+from twisted_gun.wire.core import Core, Losses, Request
 from twisted_gun.wire.cores import http2_core
 from twisted_gun.wire.http1 import Http1
 from twisted_gun.wire.raw import Raw
@@ -90,6 +90,7 @@ class Route:
         self.pings = Pings(connection._turn.woken)
         self.turn_over = connection._turn.over
         self._deadlines = connection._deadlines
+        self._fallen: list[Losses] = []  # of what stood on streams that ended with the hop
         self._pending: deque[tuple[Stream, Request]] = deque()
         self._live: dict[Stream, None] = {}  # in the order they were made
 
@@ -100,11 +101,6 @@ class Route:
         while route.onward is not None:
             route = route.onward
         return route
-
-    @property
-    def key(self) -> Any:
-        """What it is to the core of the route below: the tunnel, or itself, where a SOCKS proxy leads on."""
-        return self if self.tunnel is None or self.tunnel._inner is not self else self.tunnel
 
     @property
     def reached(self) -> Route:
@@ -494,6 +490,11 @@ class Route:
             self.hop.perform(self.hop.core.shutdown(self._deadlines.now()))
             self.leaving()
 
+    def losses(self, hop: Hop[Any]) -> list[Losses]:
+        """The streams that ended with `hop`, and those inside of them; to be asked once it is lost."""
+        fallen, self._fallen = self._fallen, []
+        return [hop.core.losses(), *fallen] if hasattr(hop, "core") else fallen
+
     def down(self, reason: GunError | None) -> None:
         """Its hop is lost; what was told of streams was told."""
         self.hop = self.only = self.raw = None
@@ -506,8 +507,11 @@ class Route:
 
     # Ends.
 
-    def layer_over(self, layer: Layer) -> None:
-        """What stood on a stream has ended."""
+    def layer_over(self, layer: Layer, losses: list[Losses]) -> None:
+        """What stood on a stream has ended; where it did with all of this, the `losses` are told with those of its hop."""
+        hop = self.hop
+        if hop is None or hop.lost or not hop.running or layer.key in hop.core.losses().killed:
+            self._fallen += losses
         self.layers.pop(layer.key, None)
         if self.only is layer and self.leg.onward is None:
             self.onward = None
