@@ -16,7 +16,18 @@ from twisted.trial.unittest import SynchronousTestCase
 import twisted_gun
 from tests.test_architecture import FLOORS
 from twisted_gun import connection, layer
-from twisted_gun.options import DeflateOptions, Http2Options, HttpOptions, Options, TcpOptions, TlsOptions, WsOptions
+from twisted_gun.options import (
+    DeflateOptions,
+    Destination,
+    Http2Options,
+    HttpOptions,
+    Options,
+    RawOptions,
+    SocksOptions,
+    TcpOptions,
+    TlsOptions,
+    WsOptions,
+)
 from twisted_gun.wire.reference.http2 import Http2 as Http2Reference
 from twisted_gun.wire.reference.websocket import Websocket as WebsocketReference
 
@@ -81,9 +92,11 @@ class DocsTests(SynchronousTestCase):
     def test_every_option(self) -> None:
         """The page of options has each option of each class, and its default; and none that is not there."""
         tables = documented_options((DOCS / "guide" / "options.rst").read_text(encoding="utf-8"))
-        namespace = {
-            kind.__name__: kind for kind in (Options, HttpOptions, Http2Options, WsOptions, DeflateOptions, TcpOptions, TlsOptions)
-        }
+        documented = (
+            *(Options, HttpOptions, Http2Options, WsOptions, DeflateOptions, TcpOptions, TlsOptions),
+            *(Destination, SocksOptions, RawOptions),
+        )
+        namespace = {kind.__name__: kind for kind in documented}
         self.assertEqual(set(tables), set(namespace))
         for name, kind in namespace.items():
             shown = {option: eval(text, dict(namespace)) for option, text in tables[name].items()}
@@ -92,7 +105,7 @@ class DocsTests(SynchronousTestCase):
     def test_every_limit(self) -> None:
         """The page of limits names each option that bounds something."""
         page = (DOCS / "guide" / "limits.rst").read_text(encoding="utf-8")
-        for kind in (Options, HttpOptions, Http2Options, WsOptions, TcpOptions):
+        for kind in (Options, HttpOptions, Http2Options, WsOptions, TcpOptions, Destination, SocksOptions):
             for option in fields(kind):
                 if re.match(r"max_|.*_timeout$", option.name) and option.name != "retry_timeout":
                     self.assertIn(f"{getattr(kind, 'prefix', '')}{option.name}``", page)

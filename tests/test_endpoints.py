@@ -1,13 +1,13 @@
-"""`twisted_gun.endpoints`: what is checked, what strings describe, and Twisted's own protocols through real proxies on the loopback interface."""
+"""`twisted_gun.endpoints`: what is checked, what strings describe, and Twisted's own protocols through real proxies on this machine."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from twisted.internet import reactor
-from twisted.internet.defer import gatherResults
+from twisted.internet import reactor, tcp
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.endpoints import (
     HostnameEndpoint,
     TCP4ClientEndpoint,
@@ -21,10 +21,9 @@ from twisted.internet.error import ConnectingCancelledError, ConnectionDone
 from twisted.internet.interfaces import (
     IStreamClientEndpoint,
     IStreamClientEndpointStringParserWithReactor,
-    ITransport,
 )
 from twisted.internet.protocol import Factory, Protocol, connectionDone
-from twisted.internet.ssl import optionsForClientTLS
+from twisted.internet.ssl import Certificate, optionsForClientTLS, trustRootFromCertificates
 from twisted.internet.task import Clock
 from twisted.mail import imap4
 from twisted.plugin import IPlugin, getPlugins
@@ -49,7 +48,15 @@ class HttpChecks(SynchronousTestCase):
     make: Callable[..., Any] = HttpConnectEndpoint
     url = "http://proxy.example:3128"
     secure = "https://proxy.example:3128"
-    wrong = ("socks5://proxy.example", "ftp://proxy.example", "proxy.example:3128", "env", "", b"http://", "http://proxy.example/path")
+    wrong: tuple[Any, ...] = (
+        "socks5://proxy.example",
+        "ftp://proxy.example",
+        "proxy.example:3128",
+        "env",
+        "",
+        b"http://",
+        "http://proxy.example/path",
+    )
 
     def endpoint(self, proxy: Any = None, host: Any = DESTINATION[0], port: Any = DESTINATION[1], **options: Any) -> Any:
         """One through `proxy`."""
@@ -73,7 +80,7 @@ class HttpChecks(SynchronousTestCase):
 
     def test_name_of_endpoint(self) -> None:
         """A proxy behind an endpoint is named by what that says of itself, or by its class."""
-        wrapped = HostnameEndpoint(Clock(), "proxy.example", 3128)
+        wrapped = HostnameEndpoint(reactor, "proxy.example", 3128)
         self.assertIn("HostnameEndpoint proxy.example:3128", repr(self.endpoint(wrapped)))
         self.assertIn("through _Nothing>", repr(self.endpoint(_Nothing())))
 
@@ -194,7 +201,7 @@ class DescriptionTests(SynchronousTestCase):
             endpoint = self.described(description)
             self.assertEqual(repr(endpoint), "<HttpConnectEndpoint example.org:993 through proxy.example:3128>")
             self.assertEqual((endpoint.proxy.username, endpoint.proxy.password), (b"user", b"secret"))
-            self.assertEqual(endpoint.proxy.tunnel_timeout, 2.5 if "timeout" in str(description) else 10.0)
+            self.assertEqual(endpoint.proxy.tunnel_timeout, 2.5 if "timeout" in repr(description) else 10.0)
 
     def test_https(self) -> None:
         """TLS with the proxy, and whom to trust."""
@@ -245,8 +252,8 @@ class _Nothing:
 class Sum(amp.Command):
     """Adds two numbers."""
 
-    arguments = ((b"a", amp.Integer()), (b"b", amp.Integer()))
-    response = ((b"total", amp.Integer()),)
+    arguments: ClassVar[Any] = ((b"a", amp.Integer()), (b"b", amp.Integer()))
+    response: ClassVar[Any] = ((b"total", amp.Integer()),)
 
 
 class Adder(amp.AMP):
@@ -271,8 +278,8 @@ class Mail(imap4.IMAP4Client):
 
     def __init__(self) -> None:
         super().__init__()
-        self.greeted: Any = gun_deferred()
-        self.lost: Any = gun_deferred()
+        self.greeted: Deferred[Any] = Deferred()
+        self.lost: Deferred[Any] = Deferred()
 
     def serverGreeting(self, caps: Any) -> None:
         self.greeted.callback(caps)
@@ -282,15 +289,8 @@ class Mail(imap4.IMAP4Client):
         self.lost.callback(reason.value)
 
 
-def gun_deferred() -> Any:
-    """A new Deferred."""
-    from twisted.internet.defer import Deferred
-
-    return Deferred()
-
-
 class RealCase(TestCase):
-    """Servers and proxies on the loopback interface, by the reactor there is. The proxies lead to this machine, whatever they are asked for."""
+    """Servers and proxies on the loopback interface, by the reactor there is. The proxies lead there, whatever host they are asked for."""
 
     def setUp(self) -> None:
         self.reactor: Any = reactor
@@ -331,13 +331,15 @@ class RealCase(TestCase):
 
 def _sockets(reactor: Any) -> list[Any]:
     """The connections there are."""
-    return [each for each in reactor.getReaders() if ITransport.providedBy(each) and not hasattr(each, "listen")]
+    return [each for each in {*reactor.getReaders(), *reactor.getWriters()} if isinstance(each, tcp.Connection)]
 
 
 async def gone(reactor: Any, over: Callable[[], bool]) -> None:
-    """Let the reactor turn until it is `over`."""
+    """Let the reactor turn until it is `over`, which must not take long."""
+    latest = reactor.seconds() + 20
     while not over():
-        waited = gun_deferred()
+        assert reactor.seconds() < latest, "it is not over"
+        waited: Deferred[None] = Deferred()
         reactor.callLater(0, waited.callback, None)
         await waited
 
@@ -382,7 +384,7 @@ class RealTests(RealCase):
         factory, port = await self.proxy("http2+http", tls="127.0.0.1", chosen=b"h2")
         description = rf"http-connect:origin.example:{origin}:proxy=https\://127.0.0.1\:{port}:trustRoots={self.trust()}"
         endpoint: Any = clientFromString(self.reactor, description)
-        clients = await gatherResults([ensure(self.adds(endpoint)) for _ in range(10)])
+        clients = await gatherResults([Deferred.fromCoroutine(self.adds(endpoint)) for _ in range(10)])
         self.assertEqual((len(factory.connections), len(factory.tunnels)), (1, 10))
         self.assertEqual((factory.connections[0].protocol, endpoint.proxy.protocol), ("http2", "http2"))
         await self.end(*clients)
@@ -449,7 +451,8 @@ class RealTests(RealCase):
 
     async def test_cancelled(self) -> None:
         """Cancelled while the proxy dials, nothing is left."""
-        factory = ProxyFactory("http", lambda host, port: _Nowhere())
+        nowhere: Any = _Nowhere()
+        factory = ProxyFactory("http", lambda host, port: nowhere)
         port = await self.listen(factory)
         wanted: Any = HttpConnectEndpoint(self.reactor, f"http://127.0.0.1:{port}", *DESTINATION).connect(Factory.forProtocol(Protocol))
         await gone(self.reactor, lambda: bool(factory.tunnels))
@@ -464,8 +467,9 @@ class RealTests(RealCase):
         problem: Any = await self.assertFailure(endpoint.connect(Factory.forProtocol(Protocol)), gun.ProxyFailed)
         self.assertEqual(problem.status, 403)
         server: Any = await TCP4ServerEndpoint(self.reactor, 0, interface="127.0.0.1").listen(Factory.forProtocol(Protocol))
+        url = ProxyUrl(scheme="http", host="127.0.0.1", port=server.getHost().port)
         await server.stopListening()
-        endpoint = HttpConnectEndpoint(self.reactor, ProxyUrl(scheme="http", host="127.0.0.1", port=server.getHost().port), *DESTINATION)
+        endpoint = HttpConnectEndpoint(self.reactor, url, *DESTINATION)
         problem = await self.assertFailure(endpoint.connect(Factory.forProtocol(Protocol)), gun.ConnectFailed)
         self.assertIn("the proxy 127.0.0.1:", str(problem))
         self.assertIn("connection refused", str(problem))
@@ -477,17 +481,8 @@ class _Nowhere:
 
     def connect(self, protocolFactory: Any) -> Any:
         """Nothing, ever."""
-        return gun_deferred()
+        return Deferred()
 
 
 def _trust_root() -> Any:
-    from twisted.internet.ssl import Certificate, trustRootFromCertificates
-
     return trustRootFromCertificates([Certificate.loadPEM(authority().pem)])
-
-
-def ensure(coroutine: Any) -> Any:
-    """A Deferred of what a coroutine returns."""
-    from twisted.internet.defer import Deferred
-
-    return Deferred.fromCoroutine(coroutine)

@@ -8,15 +8,21 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.internet.protocol import Factory, connectionDone
 from twisted.internet.utils import getProcessOutputAndValue
+from twisted.mail import imap4
+from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
+from zope.interface import implementer
 
+from tests.certificates import ServerCreator, authority
 from twisted_gun import Close
 from twisted_gun.testing import Http2Peer, WebsocketPeer
+from twisted_gun.testing.proxies import ProxyFactory
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 
@@ -84,6 +90,44 @@ class Restarting(Factory):
         self.port = self.reactor.listenTCP(self.number, self, interface="127.0.0.1")
 
 
+@implementer(imap4.IMailbox)
+class Inbox:  # type: ignore[misc]  # as much of a mailbox as is asked for
+    """As much of a mailbox as an examination of it asks for."""
+
+    def getFlags(self) -> list[str]:
+        return []
+
+    def getHierarchicalDelimiter(self) -> str:
+        return "/"
+
+    def getUIDValidity(self) -> int:
+        return 1
+
+    def getMessageCount(self) -> int:
+        return 17
+
+    def getRecentCount(self) -> int:
+        return 0
+
+    def isWriteable(self) -> bool:
+        return False
+
+    def addListener(self, listener: object) -> None:
+        """Nothing happens in it."""
+
+    def removeListener(self, listener: object) -> None:
+        """Likewise."""
+
+
+class MailServer(imap4.IMAP4Server):
+    """An IMAP server that lets everybody in."""
+
+    def authenticateLogin(self, user: bytes, passwd: bytes) -> Any:
+        account = imap4.MemoryAccount(user)
+        account.addMailbox("INBOX", Inbox())
+        return imap4.IAccount, account, lambda: None
+
+
 class ExamplesTests(TestCase):
     """Each example ends with status 0, nothing on stderr, and the output that its page in the docs speaks of."""
 
@@ -99,11 +143,11 @@ class ExamplesTests(TestCase):
         self.addCleanup(self.port.stopListening)
         self.url = f"http://127.0.0.1:{self.port.getHost().port}/greeting"
 
-    async def run_example(self, name: str, *arguments: str) -> list[str]:
+    async def run_example(self, name: str, *arguments: str, **environment: str) -> list[str]:
         """The lines that the example prints."""
         path = os.pathsep.join(os.path.abspath(entry) for entry in sys.path)
         script = str(EXAMPLES / f"{name}.py")
-        env = {**os.environ, "PYTHONPATH": path}
+        env = {**os.environ, "PYTHONPATH": path, **environment}
         ended: tuple[bytes, bytes, int]
         ended = await getProcessOutputAndValue(sys.executable, ["-Wignore", script, *arguments], env=env)
         out, err, status = ended
@@ -201,6 +245,61 @@ class ExamplesTests(TestCase):
         self.assertEqual(lines, ["status 101, [Text(text='hello')]"])
         lines = await self.run_example("websocket_by_url", self.listen(refuse=404), "hello")
         self.assertEqual(lines, ["no websocket: status 404"])
+
+    def proxy(self, kind: str, credentials: tuple[str, str] | None = None, tls: bool = False) -> str:
+        """Host and port of a proxy that finds all names on this machine; `proxied` is the latest."""
+        self.proxied = ProxyFactory(kind, lambda host, port: TCP4ClientEndpoint(self.listening, "127.0.0.1", port), credentials=credentials)
+        factory: Any = self.proxied
+        if tls:
+            creator = ServerCreator(authority().issue("127.0.0.1"), choose=lambda offered: offered[0])
+            factory = TLSMemoryBIOFactory(creator, False, factory)
+        return f"127.0.0.1:{self.serve(factory)}"
+
+    def serve(self, factory: Any) -> int:
+        """The port where it is served."""
+        port = self.listening.listenTCP(0, factory, interface="127.0.0.1")
+        self.addCleanup(port.stopListening)
+        number: int = port.getHost().port
+        return number
+
+    async def test_proxy(self) -> None:
+        """proxy.py goes through the proxies it is given, or those of the environment, and says which; and says why it cannot."""
+        url = f"http://origin.example:{self.port.getHost().port}/greeting"
+        first, second = self.proxy("http"), self.proxy("socks5")
+        lines = await self.run_example("proxy", url, f"http://{first}", f"socks5://{second}")
+        self.assertEqual(lines, [f"through {first}, by http", f"through {second}, by socks", "status 200, 12 bytes"])
+        lines = await self.run_example("proxy", url, http_proxy=f"http://{first}", no_proxy="")
+        self.assertEqual(lines, [f"through {first}, by http", "status 200, 12 bytes"])
+        (line,) = await self.run_example("proxy", url, f"http://{self.proxy('http', ('ann', 'secret'))}")
+        self.assertIn("it answered 407", line)
+
+    async def test_tunnel(self) -> None:
+        """tunnel.py has all tunnels on one connection of HTTP/2, or else one that is the connection; and says why there is none."""
+        pem = Path(self.mktemp()).absolute()
+        pem.write_bytes(authority().pem)
+        creator = ServerCreator(authority().issue("origin.example"))
+        page, port = f"http://origin.example:{self.port.getHost().port}", self.serve(TLSMemoryBIOFactory(creator, False, Site(self.page)))
+        urls = [f"{page}/one", f"{page}/two", f"https://origin.example:{port}/three"]
+        trusted = {"SSL_CERT_FILE": str(pem)}
+        lines = await self.run_example("tunnel", f"https://{self.proxy('http2+http', tls=True)}", *urls, **trusted)
+        self.assertEqual(sorted(lines), [f"/{name}: http in http2, status 200, 12 bytes" for name in ("one", "three", "two")])
+        self.assertEqual(len(self.proxied.connections), 1)
+        lines = await self.run_example("tunnel", f"http://{self.proxy('http')}", urls[2], **trusted)
+        self.assertEqual(lines, ["/three: http in http, status 200, 12 bytes"])
+        (line,) = await self.run_example("tunnel", f"http://{self.proxy('http', ('ann', 'secret'))}", urls[0])
+        self.assertIn("407", line)
+
+    async def test_proxied_imap(self) -> None:
+        """proxied_imap.py counts the messages of a mailbox behind each kind of proxy; and says why it cannot."""
+        port = self.serve(Factory.forProtocol(MailServer))
+        for prefix, kind, scheme in (("http-connect", "http", "http"), ("socks5", "socks5", "socks5")):
+            description = rf"{prefix}:mail.example:{port}:proxy={scheme}\://" + self.proxy(kind).replace(":", r"\:")
+            lines = await self.run_example("proxied_imap", description, "ann", "secret")
+            self.assertEqual(lines, ["17 messages in INBOX"])
+            self.assertEqual([tunnel.host for tunnel in self.proxied.tunnels], ["mail.example"])
+        locked = self.proxy("http", ("ann", "secret")).replace(":", r"\:")
+        (line,) = await self.run_example("proxied_imap", rf"http-connect:mail.example:{port}:proxy=http\://{locked}", "ann", "secret")
+        self.assertIn("407", line)
 
     def test_all_are_run(self) -> None:
         """No example is without its test."""

@@ -10,6 +10,9 @@ from tests.tunnels import ORIGINS, TunnelCase, Way, spread
 from twisted_gun.wire import frames
 from twisted_gun.wire.frames import ErrorCode
 
+#: What no protocol here has: a record of TLS that cannot be decrypted, too long a frame of HTTP/2, no HTTP/1, another version of SOCKS.
+NONSENSE = b"\x17\x03\x03\0\x05junk!\r\n\r\n"
+
 
 def cancel_tunnel(way: Way) -> None:
     """The user cancels the last tunnel."""
@@ -75,13 +78,13 @@ def peer_closes(way: Way) -> None:
 def origin_violates(way: Way) -> None:
     """It sends what no protocol here has."""
     for link in way.endpoints[way.hosts[-1]].links[:1]:
-        link.server.write(b"\0\xff nonsense\r\n\r\n" * 5)
+        link.server.write(NONSENSE)
 
 
 def first_proxy_violates(way: Way) -> None:
     """The first proxy does."""
     for link in way.endpoints[way.hosts[0]].links[:1]:
-        link.server.write(b"\0\xff nonsense\r\n\r\n" * 5)
+        link.server.write(NONSENSE)
 
 
 def go_away(way: Way) -> None:

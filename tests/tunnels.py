@@ -92,12 +92,27 @@ ANSWERING: dict[str, Callable[[], Any]] = {"http": Answering, "http2": Answering
 QUIET: dict[str, Callable[[], Any]] = {"http": lambda: Answering(()), "http2": lambda: AnsweringHttp2(()), "raw": ScriptedPeer}
 
 
+class _Endpoint(MemoryEndpoint):
+    """One whose links deliver `chunk` bytes at a time."""
+
+    def __init__(self, chunk: int | None, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._chunk = chunk
+
+    def _join(self, factory: Any) -> Any:
+        protocol = super()._join(factory)
+        if self._chunk is not None:
+            self.links[-1].chunk_size = self._chunk
+        return protocol
+
+
 class Way:
     """
     Named `proxies` in their order, and an `origin`; each is a host of its name and place, "0.http" say.
 
     `credentials` are what every proxy demands, `certificates` the names that hosts' certificates are for, where those are others. The
-    origin answers by itself, unless it is `quiet`, or another `peer` is made.
+    origin answers by itself, unless it is `quiet`, or another `peer` is made. With `chunk` every connection delivers so many bytes at a
+    time, and no proxy sends more in one piece.
     """
 
     def __init__(
@@ -111,23 +126,27 @@ class Way:
         quiet: bool = False,
         owner: RecordingReceiver | None = None,
         capacity: int = 65_536,
+        chunk: int | None = None,
         **options: Any,
     ) -> None:
         self.clock = Clock()
         self.proxies, self.origin, self.options = list(proxies), origin, options
         self.credentials = credentials
         self.hosts = [f"p{place}.{name}.example" for place, name in enumerate(proxies)] + ["origin.example"]
-        self.certificates, self.capacity = certificates or {}, capacity
+        self.certificates, self.capacity, self.chunk = certificates or {}, capacity, chunk
         self.peers: list[Any] = []
         self.make_peer = peer or (QUIET if quiet else ANSWERING)[ORIGINS[origin][1]]
         self.factories: list[ProxyFactory] = []
         self.endpoints: dict[str, MemoryEndpoint] = {}
         for host, name in zip(self.hosts, proxies, strict=False):
-            self.factories.append(ProxyFactory(PROXIES[name][1], self._dial, credentials=credentials))
+            self.factories.append(ProxyFactory(PROXIES[name][1], self._dial, credentials=credentials, chunk=chunk))
             self._serve(host, self.factories[-1], *PROXIES[name])
         self._serve(self.hosts[-1], Factory.forProtocol(self._new_peer), *ORIGINS[origin])  # type: ignore[arg-type]
         self.owner = owner or RecordingReceiver()
         self.tunnels: list[gun.Tunnel] = []
+        #: Further fields of the destination at a place, and further options of TLS with the origin.
+        self.ends: dict[int, dict[str, Any]] = {}
+        self.extra_tls: dict[str, Any] = {}
 
     def _new_peer(self) -> Any:
         self.peers.append(self.make_peer())
@@ -139,7 +158,7 @@ class Way:
             choose: dict[str, Any] = {} if chosen is None else {"choose": lambda offered: chosen}
             creator = ServerCreator(authority().issue(self.certificates.get(host, host)), **choose)
             factory = TLSMemoryBIOFactory(creator, False, factory, clock=self.clock)
-        self.endpoints[host] = MemoryEndpoint(factory, clock=self.clock, capacity=self.capacity)
+        self.endpoints[host] = _Endpoint(self.chunk, factory, clock=self.clock, capacity=self.capacity)
 
     def _dial(self, host: str, port: int) -> MemoryEndpoint:
         assert port == PORT
@@ -155,7 +174,9 @@ class Way:
         """The destination that the host at `place` is; credentials are for who is asked to lead there."""
         name = self.proxies[place] if place < len(self.proxies) else self.origin
         transport = (PROXIES if place < len(self.proxies) else ORIGINS)[name][0]
-        end = {"host": self.hosts[place], "port": PORT, "transport": transport, "tls_opts": self.tls, "protocols": self.protocols(place)}
+        tls = {**self.tls, **(self.extra_tls if place == len(self.proxies) else {})}
+        end = {"host": self.hosts[place], "port": PORT, "transport": transport, "tls_opts": tls, "protocols": self.protocols(place)}
+        end |= self.ends.get(place, {})
         if self.credentials is not None:
             username, password = self.credentials
             end |= {"auth": [("username_password", username, password)]} if socks else {"username": username, "password": password}

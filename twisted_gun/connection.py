@@ -130,7 +130,7 @@ class Connection(Verbs):
         """
         ended = self.when_terminated()
         if not self._factory.ending:
-            self._fail_pending(ShuttingDown("the connection was shut down before this request was sent"))
+            self._route.fail_all_pending(ShuttingDown("the connection was shut down before this request was sent"))
             self._factory.shutdown()
             self._route.leaving()
         return ended
@@ -202,6 +202,8 @@ class Connection(Verbs):
     # From the route: `route.Keeper`.
 
     def route_up(self, route: Route, hop: Hop[Any]) -> None:
+        if route.raw is not None:  # who is told may send at once
+            route.take(hop)
         self._factory.hop_up(hop)
 
     def route_violated(self, reason: GunError) -> None:
@@ -233,12 +235,14 @@ class Connection(Verbs):
             return
         # Only now, so that what was asked for first is sent first, whatever the owner asked for just now.
         waiters, self._up_waiters = self._up_waiters, []
+        taken = self._route.hop is hop
         self._route.hop = hop
         for waiter in waiters:
             self._deadlines.clear((waiter, "up"))
             if not waiter.called:  # cancelled by what waited before it
                 waiter.callback(hop.core.name)
-        self._route.take(hop)
+        if not taken:
+            self._route.take(hop)
 
     def went_down(self, hop: Hop[HttpCore], reason: GunError | None) -> None:
         route = self._route
@@ -259,7 +263,7 @@ class Connection(Verbs):
         self._route.down(reason)
         self._end = reason
         if reason is None and not self._factory.ending:
-            self._fail_pending(
+            self._route.fail_pending(
                 StreamRefused("the connection ended before this request was sent, and is not dialled again: send it on another")
             )
         self._end_all(reason or StreamClosed("the connection was closed"))
@@ -290,10 +294,6 @@ class Connection(Verbs):
     def _end_all(self, reason: GunError) -> None:
         self._route.end_streams(reason)
         self._route.fall(reason)
-
-    def _fail_pending(self, reason: GunError) -> None:
-        for route in dict.fromkeys([self._route, self._route.end]):
-            route.fail_pending(reason)
 
     def _forget_up(self, waiter: Deferred[str]) -> None:
         if waiter in self._up_waiters:

@@ -361,11 +361,13 @@ class TunnelLayer(Layer):
 
     def route_up(self, route: Route, hop: Hop[Any]) -> None:
         name = hop.core.name
-        self._tell(TunnelUp(connection=route.connection, stream=route.tunnel, protocol=name))
-        if hop.running:
-            route.take(hop)
-        if hop.running and route.tunnel is not None and route.leg.onward is None:
+        if route.tunnel is not None and route.leg.onward is None:
             route.tunnel._is_up(name)
+        if route.raw is not None:  # who is told may send at once
+            route.take(hop)
+        self._tell(TunnelUp(connection=route.connection, stream=route.tunnel, protocol=name))
+        if hop.running and route.hop is None:
+            route.take(hop)
 
     def _tell(self, event: TunnelUp) -> None:
         tunnel: Any = event.stream

@@ -289,7 +289,8 @@ class Route:
 
     def cancel(self, stream: Stream, drain: bool = False) -> None:
         """End `stream` at once, and tell no more of it."""
-        if stream._queued is not None:
+        behind = self._behind(stream)
+        if self._pending:
             self._pending = deque(entry for entry in self._pending if entry[0] is not stream)
         stream._route._live.pop(stream, None)
         stream._end(None)
@@ -299,6 +300,7 @@ class Route:
         elif hop is not None:
             hop.perform(hop.core.cancel(stream, self._deadlines.now(), drain))
         stream._stop(StreamClosed("this stream was cancelled"))
+        self._refuse_behind(behind)
         self.turn_over()
 
     def hold(self, stream: Stream, held: bool) -> None:
@@ -364,8 +366,28 @@ class Route:
         if tunnel.ended:
             return
         tunnel._refused(refused(self.leg.where, tunnel._inner.leg.where, status, (), tunnel._credentials))
-        if self.hop is not None and self.hop.core.name == "http":  # and so what has waited was meant for the tunnel
-            self.fail_pending(StreamRefused("the proxy refused the tunnel that this request has waited for; it was not sent"))
+        self._refuse_behind(self._behind(tunnel))
+
+    def _behind(self, tunnel: Stream) -> list[Stream]:
+        """
+        What waits for `tunnel`, whose proxy has not answered yet, to have the whole of this way.
+
+        It is for whoever the tunnel leads to, and must never come before the eyes of the proxy.
+        """
+        spoken = self.leg.only if self.hop is None else self.hop.core.name
+        if not isinstance(tunnel, Tunnel) or tunnel._layer is not None or spoken != "http":
+            return []
+        waiting = [stream for stream, _ in self._pending]
+        return waiting[waiting.index(tunnel) + 1 :] if tunnel in waiting else waiting
+
+    def _refuse_behind(self, streams: list[Stream]) -> None:
+        self._pending = deque(entry for entry in self._pending if entry[0] not in streams)
+        for stream in streams:
+            self.stream_failed(stream, StreamRefused("there is no tunnel, which this request has waited for; it was not sent to the proxy"))
+
+    def missed(self, tunnel: Tunnel) -> None:
+        """`tunnel` has ended before its proxy answered."""
+        self._refuse_behind(self._behind(tunnel))
 
     def tunnel_data(self, stream: Any, data: bytes) -> None:
         layer = self.layers.get(stream)
@@ -483,9 +505,16 @@ class Route:
             inner._pending.append((stream, request))
         self._pending.clear()
 
+    def fail_all_pending(self, reason: GunError) -> None:
+        """Likewise, and in the tunnels."""
+        self.fail_pending(reason)
+        for route in (self, self.end):
+            for tunnel in [stream for stream in route._live if isinstance(stream, Tunnel)]:
+                tunnel._inner.fail_all_pending(reason)
+
     def shutdown(self) -> None:
         """Let what is under way finish, and take nothing new."""
-        self.fail_pending(ShuttingDown("the tunnel was shut down before this request was sent"))
+        self.fail_all_pending(ShuttingDown("the tunnel was shut down before this request was sent"))
         if self.hop is not None and self.hop.running:
             self.hop.perform(self.hop.core.shutdown(self._deadlines.now()))
             self.leaving()
@@ -529,10 +558,12 @@ class Route:
             self.cancel(stream, drain)
 
     def fail_pending(self, reason: GunError) -> None:
-        """What has waited is not sent any more."""
+        """What has waited, here or for a SOCKS proxy to lead on, is not sent any more."""
         pending, self._pending = self._pending, deque()
         for stream, _ in pending:
             self.stream_failed(stream, reason)
+        if self.leg.onward is not None and self.onward is not None:
+            self.onward.fail_pending(reason)
         self.turn_over()
 
     def end_streams(self, reason: GunError) -> None:

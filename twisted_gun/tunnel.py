@@ -65,6 +65,8 @@ class Tunnel(Stream, Verbs):
             self._ending = True
             if self._layer is not None:
                 self._layer.shutdown()
+            else:  # once the proxy has answered
+                self._inner.fail_all_pending(ShuttingDown("the tunnel was shut down before this request was sent"))
 
     def info(self) -> StreamInfo | None:
         """What there is to know of the tunnel; None when it has ended."""
@@ -113,8 +115,11 @@ class Tunnel(Stream, Verbs):
         self._wake_waiters(reason)
 
     def _end(self, reason: GunError | None) -> None:
+        asked = self._queued is None
         super()._end(reason)
         self._route._deadlines.clear((self, "tunnel"))
+        if asked and self._layer is None and self._failure is None:
+            self._route.missed(self)
         if self._failure is None:
             self._failure = reason or StreamClosed("the tunnel has ended")
             if self._up is not None and not isinstance(reason, ShuttingDown):

@@ -6,6 +6,7 @@ import hashlib
 import json
 from array import array
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit
 
@@ -19,7 +20,18 @@ from tests.interop.proxies import Credentials, Proxy, TlsFront, closed_port
 from tests.interop.servers import close, node
 from tests.interop.test_restarts import Owner, soon
 
-__all__ = ["CREDENTIALS", "MUCH", "Case", "Origin", "ProxyCase", "ProxyTests", "RestartTests", "digest", "proxy_failure"]
+__all__ = [
+    "CREDENTIALS",
+    "MUCH",
+    "Case",
+    "Origin",
+    "ProxyCase",
+    "ProxyTests",
+    "RestartTests",
+    "TunnelRestartTests",
+    "digest",
+    "proxy_failure",
+]
 
 #: Ten megabytes, no four bytes of which are like any others.
 MUCH = array("I", range(2_500_000)).tobytes()
@@ -122,14 +134,15 @@ class ProxyCase(Http2Case):
 
     def to_proxy(self, **options: Any) -> gun.Connection:
         """A connection to the proxy, which is closed when the test is over."""
-        opts = {"transport": self.proxy.transport_name, "protocols": [self.spoken], "tls_opts": self.trust, "retry": 0, **options}
-        conn = gun.open("127.0.0.1", self.proxy.port, **opts)
+        opts = {"protocols": [self.spoken], "http2_opts": {"core": self.core}, "tls_opts": self.trust, "retry": 0, **options}
+        conn = gun.open("127.0.0.1", self.proxy.port, transport=self.proxy.transport_name, **opts)
         self.addCleanup(close, conn)
         return conn
 
     def destination(self, origin: Origin, credentials: Credentials | None, host: str = "127.0.0.1") -> dict[str, Any]:
         """The origin as a destination of CONNECT."""
-        described = {"host": host, "port": origin.port, "transport": origin.transport, "protocols": [origin.protocol]}
+        protocols = [("http2", {"core": self.core}) if origin.protocol == "http2" else origin.protocol]
+        described = {"host": host, "port": origin.port, "transport": origin.transport, "protocols": protocols}
         if credentials is not None:
             described["username"], described["password"] = credentials
         return {**described, "tls_opts": self.trust} if origin.transport == "tls" else described
@@ -160,13 +173,12 @@ class ProxyTests(Case):
 
     async def test_origins(self) -> None:
         """Each kind of origin answers several requests through one tunnel, and the proxy knows of it."""
-        for origin in await self.start_origins():
-            for way in self.ways:
-                reached = await self.reach(way, origin, self.credentials)
-                for at in range(3):
-                    self.assertEqual(await self.body(reached.get(f"/n/{at}")), b"GET /n/%d" % at)
-                await close(getattr(reached, "connection", reached))
-                await self.proxy.has_reached(origin.port)
+        for origin, way in product(await self.start_origins(), self.ways):
+            reached = await self.reach(way, origin, self.credentials)
+            for at in range(3):
+                self.assertEqual(await self.body(reached.get(f"/n/{at}")), b"GET /n/%d" % at)
+            await close(getattr(reached, "connection", reached))
+            await self.proxy.has_reached(origin.port)
 
     async def test_much(self) -> None:
         """Ten megabytes come through whole, up and down, with TLS in the tunnel."""
@@ -187,6 +199,21 @@ class ProxyTests(Case):
                 stream.ws_send(message)
                 event = await stream.await_event()
                 self.assertEqual(event.frame.text if isinstance(message, str) else event.frame.data, message)
+
+    async def test_raw(self) -> None:
+        """Bytes that are HTTP to the origin only go through as they are, and the end that one side makes comes back from the other."""
+        http, https, _, _ = await self.start_origins()
+        for origin, way in product((http, https), self.ways):
+            reached = await self.reach(way, Origin(url=origin.url, protocol="raw"), self.credentials)
+            stream: Any = reached if isinstance(reached, gun.Tunnel) else reached.raw
+            stream.data(b"GET /n/1 HTTP/1.1\r\nhost: x\r\n\r\n")
+            got = b""
+            while not got.endswith(b"\r\n\r\nGET /n/1"):
+                event = await stream.await_event()
+                got += event.data if isinstance(event, gun.Data) else b""
+            stream.data(b"", fin=True)
+            end = await stream.await_event()
+            self.assertEqual((type(end), end.fin, end.data), (gun.Data, True, b""))
 
     async def test_credentials(self) -> None:
         """Wrong credentials, and none, are refused in so many words."""
@@ -250,6 +277,36 @@ class RestartTests(Case):
             await self.proxy.stop()
             await self.proxy.start()
             await up
+
+
+class TunnelRestartTests(Case):
+    """What becomes of tunnels that one has asked for oneself."""
+
+    async def test_killed_with_tunnel(self) -> None:
+        """A proxy that dies takes with it the tunnel and what is in it; the connection comes back by itself, and takes new tunnels."""
+        http, _, _, http2_over_tls = await self.start_origins()
+        for origin in (http, http2_over_tls):
+            owner, told = Owner(), Owner()
+            conn = self.to_proxy(owner=owner, retry=5, retry_fun=soon)
+            await conn.await_up()
+            tunnel = conn.connect(self.destination(origin, self.credentials))
+            await tunnel.await_up()
+            stream = tunnel.get("/bytes/1000000000", reply_to=told)
+            failed, down, up = told.next(gun.Error), owner.next(gun.Down), owner.next(gun.Up)
+            await told.next(gun.Data)
+            await self.proxy.stop()
+            await down
+            await failed
+            # Over HTTP/1.1 the tunnel may have ended before, in good order: the system closes the sockets of those whom it kills.
+            downs = [event for event in owner.told if isinstance(event, gun.Down)]
+            self.assertEqual([{*event.killed_streams, tunnel} for event in downs], [{tunnel, stream}])
+            self.assertEqual([event.unprocessed_streams for event in downs], [()])
+            self.assertRaises(gun.BadState, tunnel.get, "/")
+            await self.proxy.start()
+            await up
+            again = conn.connect(self.destination(origin, self.credentials))
+            self.assertEqual(await self.body(again.get("/n/1")), b"GET /n/1")
+            await close(conn)
 
 
 def digest(content: bytes) -> bytes:

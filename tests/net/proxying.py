@@ -50,7 +50,6 @@ class Client(Protocol):
         self._was_told("data")
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        assert not self.busy, "it was told of the end from within a call of its own"
         self._was_told(reason.value)
 
     @property
@@ -67,6 +66,7 @@ class Client(Protocol):
         self.busy = False
 
     def _was_told(self, told: Any) -> None:
+        assert not self.busy, "it was told from within a call of its own"
         self.told.append(told)
         self.react(told)
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from io import BytesIO
 from typing import Any
 
-from twisted.internet.error import ConnectionDone
+from twisted.internet.error import ConnectionAborted, ConnectionDone
 from twisted.protocols.basic import FileSender
 
 import twisted_gun as gun
 from tests.net.proxying import MUCH, Client, ProxyCase
 from tests.producers import Push
+from twisted_gun.net.tunnel import TRANSPORT
 from twisted_gun.testing import Http2Peer
 
 
@@ -141,6 +142,17 @@ class CarrierTests(ProxyCase):
         self.assertIsInstance(self.client.lost, ConnectionDone)
         self.assert_nothing_left()
 
+    def test_end_asked_for_twice_over(self) -> None:
+        """An end that is asked for while another call asks for it is told when both have returned."""
+        self.transport.registerProducer(Push(lambda name: self.transport.abortConnection()), True)
+        self.client.busy = True
+        self.transport.block(TRANSPORT, True)
+        self.transport.loseConnection()
+        self.client.busy = False
+        self.pump()
+        self.assertIsInstance(self.client.lost, ConnectionAborted)
+        self.assert_nothing_left()
+
 
 class StreamTests(ProxyCase):
     """Over HTTP/2, where it is one stream of several."""
@@ -171,6 +183,23 @@ class StreamTests(ProxyCase):
         self.assertIsNone(client.lost)
         peer.send_data(peer.requests[0], b"", True)
         self.pump()
+        self.assertIsInstance(client.lost, ConnectionDone)
+        self.assert_nothing_left()
+
+    def test_resumed(self) -> None:
+        """What waited while reading was paused is told in a turn of its own, its end too; not where it is paused again before."""
+        client, peer = self.there()
+        client.ask("pauseProducing")
+        peer.send_data(peer.requests[0], b"waiting", True)
+        self.pump()
+        client.ask("resumeProducing")
+        client.ask("pauseProducing")
+        self.pump()
+        self.assertEqual(client.told, ["made"])
+        client.ask("resumeProducing")
+        self.assertEqual(client.told, ["made"])
+        self.pump()
+        self.assertEqual(client.received, b"waiting")
         self.assertIsInstance(client.lost, ConnectionDone)
         self.assert_nothing_left()
 

@@ -163,19 +163,14 @@ class TlsTests(proxying.ProxyCase):
         """Where the first of those that then dial for themselves fails at once, and cancels the next, that one is not dialled for."""
         proxy = self.over_tls(self.factory_of("http2+http"), b"http/1.1")
         wanted = [self.want(proxy) for _ in range(3)]
-        real, dialled = proxy.endpoint, []
-
-        def connect(factory: Any) -> Any:
-            dialled.append(factory)
-            return fail(gun.ConnectFailed("no more of them"))
-
-        proxy.endpoint = MemoryEndpoint(Factory())
-        proxy.endpoint.connect = connect  # type: ignore[method-assign]
+        refusing = MemoryEndpoint(Factory())  # at once, without a clock
+        refusing.refuse()
+        proxy.endpoint = refusing
         wanted[1].addErrback(lambda failure: wanted[2].cancel())
         self.pump()
         self.successResultOf(wanted[0])
         self.failureResultOf(wanted[2], ConnectingCancelledError)
-        self.assertEqual((len(dialled), real is proxy.endpoint), (1, False))
+        self.assertEqual(refusing.attempts, 1)
 
     def test_http2(self) -> None:
         """Where it chooses HTTP/2, all go over one."""

@@ -113,7 +113,9 @@ class Http2Conversation(Conversation):
         # What carries another protocol is told the very reason for which the connection ended.
         tunnels = {key for key in self._tunnels if self._told.get(key) in ("upgrade", "tunnel")}
         lost |= {key for key in tunnels & set(self._failed) if self._failed[key] is self._why}
-        never = {key for key, reason in self._failed.items() if isinstance(reason, (StreamRefused, GoAway)) and key not in lost}
+        # What was answered was processed, whatever the server says of it.
+        refused = {key for key, reason in self._failed.items() if isinstance(reason, (StreamRefused, GoAway))}
+        never = {key for key in refused - lost if not self._told.get(key)}
         never |= {key for key in self._tunnels - tunnels if isinstance(self._failed.get(key), (ShuttingDown, UpgradeRefused))}
         assert killed == lost, f"{self.core.losses()} are not the streams that were killed"
         assert unprocessed == never, f"{self.core.losses()} are not the streams that were not processed"

@@ -68,61 +68,36 @@ class AskingTests(SynchronousTestCase):
         self.assertEqual(talk.written, ASKED)
 
 
+#: What may be under way when a tunnel is asked for.
+STATES: dict[str, Callable[[Conversation], object]] = {
+    "unanswered": lambda talk: talk.ask(A),
+    "half answered": lambda talk: (talk.ask(A), talk.receive(OK[:-1])),
+    "one of two answered": lambda talk: (talk.ask(A), talk.ask(B), talk.receive(OK)),
+    "half sent": lambda talk: talk.ask(A, b"POST", body=None),
+    "half sent, and one waits": lambda talk: (talk.ask(A, b"POST", body=None), talk.ask(B)),
+    "cancelled": lambda talk: (talk.ask(A), talk.cancel(A)),
+    "upgrade": lambda talk: talk.ask_upgrade(A),
+    "tunnel": lambda talk: talk.ask_connect(A),
+    "half refused tunnel": lambda talk: (talk.ask_connect(A), talk.receive(DENIED[:-1])),
+    "open tunnel": lambda talk: (talk.ask_connect(A), talk.receive(GRANTED)),
+}
+
+
 class BusyTests(SynchronousTestCase):
     """Gun: "CONNECT can only be used with HTTP/1.1 when no other streams are active." """
 
-    def refused(self, talk: Conversation) -> Conversation:
+    def refused(self, talk: Conversation, why: object = None) -> None:
         """It is refused at the call, and changes nothing."""
         sent, steps, accepting = talk.written, list(talk.steps), talk.core.accepting
         self.assertRaises(BadState, talk.ask_connect, C)
-        self.assertEqual((talk.written, talk.steps, talk.core.accepting), (sent, steps, accepting))
-        return talk
+        self.assertEqual((talk.written, talk.steps, talk.core.accepting), (sent, steps, accepting), why)
 
     def test_under_way(self) -> None:
-        """A request that is not answered yet, or only in part, or not sent yet, is in its way."""
-
-        def unanswered(talk: Conversation) -> None:
-            talk.ask(A)
-
-        def half_answered(talk: Conversation) -> None:
-            talk.ask(A)
-            talk.receive(OK[:-1])
-
-        def half_sent(talk: Conversation) -> None:
-            talk.ask(A, b"POST", body=None)
-
-        def upgrading(talk: Conversation) -> None:
-            talk.ask_upgrade(A)
-
-        def connecting(talk: Conversation) -> None:
-            talk.ask_connect(A)
-
-        def refused(talk: Conversation) -> None:
-            talk.ask_connect(A)
-            talk.receive(DENIED[:-1])
-
-        def opened(talk: Conversation) -> None:
-            talk.ask_connect(A)
-            talk.receive(GRANTED)
-
-        def cancelled(talk: Conversation) -> None:
-            talk.ask(A)
-            talk.cancel(A)
-
-        states: list[Callable[[Conversation], None]] = [
-            *(unanswered, half_answered, half_sent, upgrading, connecting, refused, opened, cancelled),
-        ]
-        for state in states:
+        """Whatever is not over is in its way."""
+        for why, begin in STATES.items():
             talk = Conversation()
-            state(talk)
-            self.refused(talk)
-
-    def test_one_waits(self) -> None:
-        """Nor may one be waiting, while the connection itself is given up to none."""
-        talk = Conversation()
-        talk.ask(A, b"POST", body=None)
-        talk.ask(B)
-        self.refused(talk)
+            begin(talk)
+            self.refused(talk, why)
 
     def test_afterwards(self) -> None:
         """Once they are answered it can be asked for: those before it are not disturbed, and it goes to the proxy as the first would."""

@@ -152,6 +152,14 @@ class Oracle(RuleBasedStateMachine):
         self.streams.append((key, key))
         self.both(lambda talk, at: talk.ask_upgrade(key, headers=headers))
 
+    @precondition(lambda self: not self.over and self.talks[0].core.accepting)
+    @rule(headers=FIELDS, flow=st.sampled_from([None, None, 2]))
+    def connect(self, headers: Any, flow: int | None) -> None:
+        """Ask for a tunnel; the server opens it, or refuses it, as it answers other requests."""
+        key = Key(f"stream {len(self.streams)}")
+        self.streams.append((key, key))
+        self.both(lambda talk, at: talk.ask_connect(key, headers=headers, flow=flow))
+
     @precondition(lambda self: not self.over and self.streams)
     @rule(data=st.data(), size=SIZES, fin=st.booleans())
     def upload(self, data: st.DataObject, size: int, fin: bool) -> None:

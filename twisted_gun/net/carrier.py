@@ -28,7 +28,7 @@ class Carrier(TunnelTransport):
     """
     The transport of any protocol, over the stream `stream` of `hop`.
 
-    Never from within a call of its own does the protocol hear of the end. What it raises is logged, and ends this tunnel and no other.
+    What the protocol raises is logged, and ends this tunnel and no other. From within a call of its own it is told nothing at all.
     After `loseConnection` the peer has `closing_timeout` seconds to say that it is the end, too. A pull producer is asked for more
     in turns of its own, and waited for. `ended` is called once the protocol was told of the end.
     """
@@ -68,9 +68,7 @@ class Carrier(TunnelTransport):
     def _finish(self) -> None:
         if self._closing_timeout is not None:
             self._deadlines.set((self, "closing"), self._closing_timeout, self._closing_timed_out)
-        self._asking = True
-        self._hop.perform(self._hop.core.data(self._stream, b"", True, self._now()))
-        self._asking = False
+        self._ask(self._hop.core.data(self._stream, b"", True, self._now()))
 
     def _closing_timed_out(self) -> None:
         seconds = self._closing_timeout
@@ -101,6 +99,17 @@ class Carrier(TunnelTransport):
             if self.disconnecting and self._reason is None:
                 self._finish()
 
+    # IPushProducer: of what the peer sends.
+
+    def pauseProducing(self) -> None:
+        self._deadlines.clear((self, "resume"))
+        super().pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """Go on in the next turn, as Twisted's transports do: what has waited is not told from within this call."""
+        if self._reason is None:
+            self._deadlines.set((self, "resume"), 0.0, super().resumeProducing)
+
     # From the hop.
 
     def data_received(self, data: bytes) -> None:
@@ -113,7 +122,7 @@ class Carrier(TunnelTransport):
                 self.give_up(Failure())
 
     def _tell_end(self) -> None:
-        for stage in ("closing", "end"):
+        for stage in ("closing", "end", "resume"):
             self._deadlines.clear((self, stage))
         protocol, self._protocol = self._protocol, None
         producer, self._producer, self._pulled = self._producer, None, None

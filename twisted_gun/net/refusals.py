@@ -24,7 +24,7 @@ _MEANINGS = {
     500: "it failed, perhaps to reach the destination: check host and port; its log may say more",
     501: "it is no proxy for tunnels: check its address",
     502: "it could not reach the destination: check host and port, and that the server runs",
-    503: "it is not available now: try again later",
+    503: "it could not reach the destination, or has too much to do: check host and port, or try again later",
     504: "it waited too long for the destination: check host and port, and that the server runs",
 }
 #: RFC 9110 section 11.6.1: a challenge begins with its scheme, and one field may hold several.

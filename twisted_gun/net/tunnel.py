@@ -17,6 +17,7 @@ from zope.interface import implementer
 
 from twisted_gun.errors import GunError
 from twisted_gun.net.timer import Deadlines
+from twisted_gun.wire.steps import Steps
 
 __all__ = ["CORE", "TRANSPORT", "TunnelTransport"]
 
@@ -75,16 +76,14 @@ class TunnelTransport:
         """Send no more; the end comes when the peer says so too."""
         if not self.disconnecting:
             self.disconnecting = True
-            self._asking = True
-            self._hop.perform(self._hop.core.data(self._stream, b"", True, self._now()))
-            self._asking = False
+            self._ask(self._hop.core.data(self._stream, b"", True, self._now()))
 
     def abortConnection(self) -> None:
         """Send and receive no more."""
         if self._reason is None:
-            self._asking = True
+            asking, self._asking = self._asking, True
             self.give_up(Failure(ConnectionAborted()))
-            self._asking = False
+            self._asking = asking
 
     def give_up(self, reason: Failure) -> None:
         """End the tunnel from this side; `reason` is what the protocol is told."""
@@ -130,7 +129,13 @@ class TunnelTransport:
         self.loseConnection()
 
     def _hold(self, held: bool) -> None:
-        self._hop.perform(self._hop.core.hold(self._stream, held, self._now()))
+        self._ask(self._hop.core.hold(self._stream, held, self._now()))
+
+    def _ask(self, steps: Steps) -> None:
+        """Do what the protocol asks for: of an end that comes of it, it hears when it has returned."""
+        asking, self._asking = self._asking, True
+        self._hop.perform(steps)
+        self._asking = asking
 
     # From the hop.
 

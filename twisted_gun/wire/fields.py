@@ -93,8 +93,13 @@ def _sendable(headers: Headers) -> Headers:
     return tuple(field for field in headers if field[0] not in dropped and (field[0] != b"te" or field[1].lower() == b"trailers"))
 
 
-def parse_response(fields: Headers) -> ResponseHead:
-    """The head of a response, interim or final; raises `ProtocolViolation` where it is malformed (RFC 9113 section 8.1.1)."""
+def parse_response(fields: Headers, tunnel: bool = False) -> ResponseHead:
+    """
+    The head of a response, interim or final; raises `ProtocolViolation` where it is malformed (RFC 9113 section 8.1.1).
+
+    With `tunnel` a tunnel was asked for: RFC 9110 section 9.3.6: "A client MUST ignore any Content-Length [...] received in a successful
+    response to CONNECT".
+    """
     if not fields or fields[0][0] != b":status":
         raise ProtocolViolation("a response without :status as its first field (RFC 9113 section 8.3.2)")
     status = fields[0][1]
@@ -106,7 +111,9 @@ def parse_response(fields: Headers) -> ResponseHead:
         (_checked if len(name) + len(value) <= _REMEMBERED else _check)(name, value)
         if name == b"content-length":
             lengths.append(value)
-    return ResponseHead(int(status), headers, content_length(b",".join(lengths)) if lengths else None)
+    if not lengths or (tunnel and status[:1] == b"2"):
+        return ResponseHead(int(status), headers, None)
+    return ResponseHead(int(status), headers, content_length(b",".join(lengths)))
 
 
 def check_trailers(fields: Headers) -> None:

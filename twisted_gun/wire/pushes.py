@@ -23,6 +23,10 @@ class Pushes(Streams):
             raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, f"PUSH_PROMISE on stream {stream_id}, which is idle (RFC 9113 section 5.1)")
         if parent is None or self._shut:
             self._refuse_promise(promised_id, ErrorCode.CANCEL)
+        elif parent.protocol is not None:  # whose authority is the destination's, for which no proxy speaks
+            self._refuse_promise(promised_id, ErrorCode.PROTOCOL_ERROR)
+            if parent.tunnel:
+                self._give_up(parent, ProtocolViolation("PUSH_PROMISE on a stream that carries another protocol (RFC 9113 section 8.5)"))
         elif self._pushes >= self._options.max_concurrent_streams:
             self._refuse_promise(promised_id, ErrorCode.REFUSED_STREAM)
         else:

@@ -44,6 +44,8 @@ _REMEMBERED: Final = 1000
 #: How many frames other than DATA may still come for a stream that we have reset: interim responses, the final one and its trailers.
 _LATE_FRAMES: Final = 20
 
+_BEHIND_THE_END: Final = "a frame of a stream that the server had ended (RFC 9113 section 5.1)"
+
 
 class Streams(Sending):
     """The streams of one connection; `promised` makes the key of a pushed stream, from its parent's and its method."""
@@ -216,7 +218,9 @@ class Streams(Sending):
             self._waits.begin(stream, self._now)
 
     def _take_head(self, stream: StreamState, fields: Headers, fin: bool) -> None:
-        if fields is self._parsed[0]:
+        if stream.protocol is not None:
+            head = parse_response(fields, tunnel=True)
+        elif fields is self._parsed[0]:
             head = self._parsed[1]
         else:
             head = parse_response(fields)
@@ -228,11 +232,11 @@ class Streams(Sending):
         if stream.protocol is not None and head.status < 300 and not fin:
             self._switch(stream, stream.protocol, head)
             return
-        if stream.protocol == b"":
-            self._steps.append(TunnelRefused(stream.key, head.status))
         stream.expected = 0 if stream.head or head.status in (204, 304) else head.length
         if fin:
             self._check_length(stream, True)
+        if stream.protocol == b"":
+            self._steps.append(TunnelRefused(stream.key, head.status))
         stream.state = RECEIVED[stream.state, fin]
         self._steps.append(Response(stream=stream.key, fin=fin, status=head.status, headers=head.headers))
         if fin:
@@ -252,6 +256,9 @@ class Streams(Sending):
             self._steps.append(Leaving())
 
     def _take_trailers(self, stream: StreamState, fields: Headers, fin: bool) -> None:
+        if stream.state is State.HALF_CLOSED_REMOTE:
+            self._give_up(stream, ProtocolViolation(_BEHIND_THE_END), ErrorCode.STREAM_CLOSED)
+            return
         if stream.tunnel:
             raise ProtocolViolation("HEADERS on a stream that carries another protocol (RFC 9113 section 8.5)")
         if not fin:
@@ -302,6 +309,9 @@ class Streams(Sending):
             self._waits.begin(stream, self._now)
 
     def _take_data(self, stream: StreamState, data: bytes, size: int, fin: bool) -> None:
+        if stream.state is State.HALF_CLOSED_REMOTE:
+            self._give_up(stream, ProtocolViolation(_BEHIND_THE_END), ErrorCode.STREAM_CLOSED)
+            return
         stream.receive_window -= size
         if stream.receive_window < 0:
             error = ProtocolViolation("more DATA than the stream's window allows (RFC 9113 section 6.9)")
@@ -347,7 +357,7 @@ class Streams(Sending):
             return
         if not stream_id % 2:
             self._glitch()  # the limit of pushes at a time does not bound those that are promised and taken back
-        if code == ErrorCode.REFUSED_STREAM:
+        if code == ErrorCode.REFUSED_STREAM and not stream.responded:
             # RFC 9113 section 8.7: "the stream is being closed prior to any processing having occurred".
             text = "the server refused this stream (REFUSED_STREAM); it was not processed: send it again"
             self._never_processed(stream, StreamRefused(text))
@@ -477,7 +487,7 @@ class Streams(Sending):
 
     def _never_processed(self, stream: StreamState, error: GunError) -> None:
         """The peer says that it certainly did not process what it did not answer."""
-        if not stream.told:
+        if not (stream.told or stream.responded):
             self._unprocessed.append(stream.key)
         self._drop(stream, error)
 
