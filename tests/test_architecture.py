@@ -62,7 +62,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("stream", "pings", "turn"),
     ("layer", "verbs"),
     ("tunnel",),
-    ("route",),
+    ("route", "waiting"),
     ("connection",),
     ("opening", "endpoints"),
     ("",),  # the package itself: the public names
@@ -109,6 +109,8 @@ TYPES_ONLY = frozenset(
         ("layer", "route"),
         ("tunnel", "route"),
         ("route", "connection"),
+        ("waiting", "connection"),
+        ("waiting", "route"),
     }
 )
 

@@ -1,5 +1,5 @@
 """
-A way for requests: the hop that carries them, the streams on it, those that wait for it, and the layers that stand on some.
+A way for requests: the hop that carries them, the streams on it, and the layers that stand on some. Those that wait are in `waiting.py`.
 
 A connection has one, and each tunnel leads to another. It is what its hop tells (`net.hop.Above`), and brings each event to the one it is
 meant for. Who keeps it (`Keeper`), the connection or the tunnel that it goes through, is told when it is up and when it is lost.
@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 from typing import Protocol as Interface
 
@@ -21,10 +19,8 @@ from twisted_gun.errors import (
     ConnectionFailed,
     GunError,
     InvalidRequest,
-    LimitReached,
     ShuttingDown,
     StreamClosed,
-    StreamRefused,
 )
 from twisted_gun.events import Data, Error, Notify, Push, StreamEvent, Upgrade
 from twisted_gun.headers import HeadersLike, check_transform
@@ -32,21 +28,21 @@ from twisted_gun.info import Intermediary
 from twisted_gun.layer import Layer, TunnelLayer, begin_websocket
 from twisted_gun.leg import Leg, leg_to
 from twisted_gun.net.hop import Hop, HopOptions
-from twisted_gun.net.refusals import not_in_time, refused
+from twisted_gun.net.refusals import refused
 from twisted_gun.net.trace import Traced
 from twisted_gun.net.tunnel import CORE, TRANSPORT
 from twisted_gun.outgoing import Frames
 from twisted_gun.pings import Ping, Pings
 from twisted_gun.request import RequestOptions, check_request_options, connect_request, make_connect, make_request
-from twisted_gun.stream import PENDING, Stream
+from twisted_gun.stream import Stream
 from twisted_gun.tunnel import Tunnel
 from twisted_gun.upgrading import make_upgrade
+from twisted_gun.waiting import Waiting
 from twisted_gun.wire.core import Core, Losses, Request
 from twisted_gun.wire.cores import http2_core
 from twisted_gun.wire.http1 import Http1
 from twisted_gun.wire.raw import Raw
 from twisted_gun.wire.socks5 import Socks5
-from twisted_gun.wire.steps import Close, StreamFailed
 
 if TYPE_CHECKING:
     from twisted_gun.connection import Connection
@@ -67,13 +63,14 @@ class Keeper(Interface):
         """The hop's transport is gone."""
 
 
-class Route:
+class Route(Waiting):
     """The way along `leg`; it stands on a stream of the route `below`, and goes through `tunnel`, None for the connection itself."""
 
     #: The next route is the key of a SOCKS proxy's one tunnel, as streams are keys; but it is nobody to be told anything.
     ended = True
 
     def __init__(self, connection: Connection, leg: Leg, below: Route | None = None, tunnel: Tunnel | None = None) -> None:
+        super().__init__()
         self.connection = connection
         self.leg = leg
         self.below = below
@@ -91,7 +88,6 @@ class Route:
         self.turn_over = connection._turn.over
         self._deadlines = connection._deadlines
         self._fallen: list[Losses] = []  # of what stood on streams that ended with the hop
-        self._pending: deque[tuple[Stream, Request]] = deque()
         self._live: dict[Stream, None] = {}  # in the order they were made
 
     @property
@@ -146,7 +142,7 @@ class Route:
         elif request.length == 0:
             stream._left = 0  # so that the end of this content may be said, as that of any other
         self._live[stream] = None
-        self._send(stream, request)
+        self.send(stream, request)
         return stream
 
     def ws_upgrade(self, path: str | bytes, headers: HeadersLike, ws_opts: Any, options: Mapping[str, Any]) -> Stream:
@@ -161,7 +157,7 @@ class Route:
         stream = Stream(self, b"GET", upgrade.reply_to)
         stream._upgrade = upgrade
         self._live[stream] = None
-        self._send(stream, upgrade.request)
+        self.send(stream, upgrade.request)
         return stream
 
     def connect(self, destination: Any, headers: HeadersLike, options: Mapping[str, Any]) -> Tunnel:
@@ -175,7 +171,7 @@ class Route:
         tunnel._inner = Route(self.connection, leg, self, tunnel)
         tunnel._credentials = any(name == b"proxy-authorization" for name, _ in asked.request.headers)
         self._live[tunnel] = None
-        self._send(tunnel, asked.request)
+        self.send(tunnel, asked.request)
         return tunnel
 
     def ping(self, options: Mapping[str, Any]) -> Ping:
@@ -212,65 +208,6 @@ class Route:
             raise BadState("This connection does not accept new requests to be opened nor does it accept Websocket frames.")
         if self.only is not None and not self.only.over:
             raise BadState("This connection only accepts Websocket frames.")
-
-    # Sending.
-
-    def _send(self, stream: Stream, request: Request) -> None:
-        hop = self.hop
-        if hop is not None and hop.running and hop.core.accepting:
-            self._hand_over(hop, stream, request)
-            return
-        stream._queued = []
-        stream._block(PENDING, True)
-        self._pending.append((stream, request))
-        full = hop is not None and hop.running and hop.core.full
-        most = self.leg.http2.max_waiting if full and self.leg.http2.max_waiting is not None else self.connection._options.max_waiting
-        if len(self._pending) > most:
-            self._pending.pop()
-            # Told in a turn of its own: the caller does not hold the stream yet, and one that asks again at once would recurse.
-            reason = LimitReached("max_waiting", most)
-            self._deadlines.set((stream, "refused"), 0.0, lambda: self.fail_stream(stream, reason))
-
-    def _hand_over(self, hop: Hop[Any], stream: Stream, request: Request) -> None:
-        now = self._deadlines.now()
-        queued, stream._queued = stream._queued, None
-        plain = request.protocol is None and type(stream) is Stream
-        steps = (hop.core.request if plain else self._asked(hop.core, request))(stream, request, now)
-        if steps and type(steps[0]) is StreamFailed:  # refused: told in a turn of its own too
-            self._deadlines.set((stream, "refused"), 0.0, lambda: hop.perform(steps))
-            return
-        hop.perform(steps)
-        for data, fin in queued or ():
-            hop.perform(hop.core.data(stream, data, fin, now))
-        if stream._granted:
-            hop.perform(hop.core.update_flow(stream, stream._granted, now))
-        if stream._blocked:
-            stream._block(TRANSPORT, self.paused)
-            stream._block(PENDING, False)
-
-    def _asked(self, core: Any, request: Request) -> Any:
-        """How to ask `core` for what is no ordinary request."""
-        return core.upgrade if request.protocol is not None else partial(self._ask_for_tunnel, core)
-
-    def _ask_for_tunnel(self, core: Any, tunnel: Any, request: Request, now: float) -> Any:
-        try:
-            steps = core.connect(tunnel, request, now)
-        except BadState as error:
-            return [StreamFailed(tunnel, error)]
-        self._watch_tunnel(tunnel, tunnel._inner.leg.tunnel_timeout)
-        return steps
-
-    def _watch_tunnel(self, key: Any, limit: float | None) -> None:
-        if limit is not None:
-            self._deadlines.set((key, "tunnel"), limit, lambda: self._tunnel_timed_out(key, limit))
-
-    def _tunnel_timed_out(self, key: Any, limit: float) -> None:
-        inner = key if isinstance(key, Route) else key._inner
-        error = not_in_time(self.leg.where, inner.leg.where, limit)
-        if key is not inner:
-            self.fail_stream(key, error)
-        elif self.hop is not None:
-            self.hop.perform([Close(error)])
 
     def data(self, stream: Stream, data: bytes, fin: bool) -> None:
         """Send `data` for `stream`."""
@@ -318,10 +255,6 @@ class Route:
     def up(self, hop: Hop[Any]) -> None:
         self.keeper.route_up(self, hop)
 
-    def accepting(self, hop: Hop[Any]) -> None:
-        while self._pending and hop is self.hop and hop.running and hop.core.accepting:
-            self._hand_over(hop, *self._pending.popleft())
-
     def leaving(self) -> None:
         for layer in list(self.layers.values()):
             layer.shutdown()
@@ -366,27 +299,6 @@ class Route:
         if tunnel.ended:
             return
         tunnel._refused(refused(self.leg.where, tunnel._inner.leg.where, status, (), tunnel._credentials))
-        self._refuse_behind(self._behind(tunnel))
-
-    def _behind(self, tunnel: Stream) -> list[Stream]:
-        """
-        What waits for `tunnel`, whose proxy has not answered yet, to have the whole of this way.
-
-        It is for whoever the tunnel leads to, and must never come before the eyes of the proxy.
-        """
-        spoken = self.leg.only if self.hop is None else self.hop.core.name
-        if not isinstance(tunnel, Tunnel) or tunnel._layer is not None or spoken != "http":
-            return []
-        waiting = [stream for stream, _ in self._pending]
-        return waiting[waiting.index(tunnel) + 1 :] if tunnel in waiting else waiting
-
-    def _refuse_behind(self, streams: list[Stream]) -> None:
-        self._pending = deque(entry for entry in self._pending if entry[0] not in streams)
-        for stream in streams:
-            self.stream_failed(stream, StreamRefused("there is no tunnel, which this request has waited for; it was not sent to the proxy"))
-
-    def missed(self, tunnel: Tunnel) -> None:
-        """`tunnel` has ended before its proxy answered."""
         self._refuse_behind(self._behind(tunnel))
 
     def tunnel_data(self, stream: Any, data: bytes) -> None:
@@ -489,29 +401,6 @@ class Route:
         self._watch_tunnel(onward, onward.leg.tunnel_timeout)
         hop.perform(hop.core.connect(onward, request, self._deadlines.now()))
 
-    def lead_on(self, inner: Route) -> None:
-        """The whole of this way belongs to a tunnel now: who waits goes through it."""
-        if self.onward is inner:
-            return
-        self.onward = inner
-        inner = inner.end
-        ours, theirs = self.leg.origin.authority, inner.leg.origin.authority
-        for stream, request in self._pending:
-            if request.authority == ours:  # whom it is for the caller did not say
-                request = replace(request, authority=theirs)
-            self._live.pop(stream, None)
-            inner._live[stream] = None
-            stream._route = inner
-            inner._pending.append((stream, request))
-        self._pending.clear()
-
-    def fail_all_pending(self, reason: GunError) -> None:
-        """Likewise, and in the tunnels."""
-        self.fail_pending(reason)
-        for route in (self, self.end):
-            for tunnel in [stream for stream in route._live if isinstance(stream, Tunnel)]:
-                tunnel._inner.fail_all_pending(reason)
-
     def shutdown(self) -> None:
         """Let what is under way finish, and take nothing new."""
         self.fail_all_pending(ShuttingDown("the tunnel was shut down before this request was sent"))
@@ -556,15 +445,6 @@ class Route:
         if not stream.ended:
             self.tell(Error(connection=self.connection, stream=stream, reason=reason))
             self.cancel(stream, drain)
-
-    def fail_pending(self, reason: GunError) -> None:
-        """What has waited, here or for a SOCKS proxy to lead on, is not sent any more."""
-        pending, self._pending = self._pending, deque()
-        for stream, _ in pending:
-            self.stream_failed(stream, reason)
-        if self.leg.onward is not None and self.onward is not None:
-            self.onward.fail_pending(reason)
-        self.turn_over()
 
     def end_streams(self, reason: GunError) -> None:
         """Nobody is told any more, but that it is over."""
