@@ -19,7 +19,7 @@ from twisted_gun.net.tls import TlsEndpoint
 from twisted_gun.options import Options, ProxyUrl, make_options
 from twisted_gun.options.proxies import proxies_of_environment
 from twisted_gun.receivers import as_receiver
-from twisted_gun.request import Forward, proxy_authorization
+from twisted_gun.request import Forward, connect_request
 
 __all__ = ["open", "open_unix", "open_url"]
 
@@ -120,6 +120,7 @@ def _through(proxies: tuple[ProxyUrl, ...], origin: Origin, options: Options, re
     endpoint = proxied_endpoint(reactor, proxies, origin.host, origin.port, options, absolute=absolute)
     if not absolute:
         return first_leg(origin, options), endpoint
-    fields = () if last.username is None else (proxy_authorization(last.username, last.password or b""),)
+    # By the rules of a CONNECT, though none is sent: what is not for a proxy is not for this one either.
+    fields = connect_request(last.host, last.port, options.proxy_headers, last.username, last.password).headers
     forward = Forward(prefix=b"http://" + origin.authority, fields=fields)
     return replace(first_leg(origin, options), creator=endpoint.creator, forward=forward), endpoint

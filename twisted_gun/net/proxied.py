@@ -101,7 +101,8 @@ def proxied_endpoint(
     *tunnelling, last = proxies
     made: list[tuple[ProxyUrl, Proxy]] = []
     for url in tunnelling if absolute else proxies:
-        made.append((url, proxy_of(reactor, url, options, before=made[-1][1] if made else None)))
+        headers = options.proxy_headers if url is last and last.scheme != "socks5" else ()
+        made.append((url, proxy_of(reactor, url, options, before=made[-1][1] if made else None, headers=headers)))
     before = made[-1][1] if made else None
     if absolute:
         endpoint, creator = _way_to(reactor, last, options, before, _tls_options(last, options), options.alpn)

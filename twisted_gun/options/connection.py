@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from twisted_gun.errors import OptionError
+from twisted_gun.errors import InvalidRequest, OptionError
+from twisted_gun.events import Headers
+from twisted_gun.headers import normalise
 from twisted_gun.options.checks import NOT_YET, check, check_bools, check_callable, check_counts, check_seconds, is_number, nested
 from twisted_gun.options.http import Http2Options, HttpOptions
 from twisted_gun.options.protocols import RawOptions, SocksOptions, alpn, protocol_list, settled_protocols
@@ -48,8 +50,8 @@ class Options:
 
     `proxy` is the URL of a proxy, a list of them, each reached through the one before it, or "env" for the environment's ``https_proxy``,
     ``http_proxy``, ``all_proxy`` and ``no_proxy``: http, https and socks5 URLs, credentials included. With `proxy_mode` "absolute" requests
-    for plain http go to the last of them in absolute-form (RFC 9112 section 3.2.2) instead of through a tunnel. `proxy_tls_opts` is for
-    TLS with proxies; None takes `trust_root`, `minimum`, `ciphers` and `keylog` of `tls_opts`. `tunnel_timeout` bounds the time from the
+    for plain http go to the last of them in absolute-form (RFC 9112 section 3.2.2) instead of through a tunnel. `proxy_headers` are
+    header fields for the last one, which the origin does not see. `proxy_tls_opts` is for TLS with proxies; None takes `trust_root`, `minimum`, `ciphers` and `keylog` of `tls_opts`. `tunnel_timeout` bounds the time from the
     request for a tunnel to the proxy's answer.
     """
 
@@ -62,6 +64,7 @@ class Options:
     on_up: Callable[[Any], object] | None = None
     protocols: tuple[Any, ...] | None = None
     proxy: str | tuple[ProxyUrl, ...] = ()
+    proxy_headers: Any = field(default=(), repr=False)
     proxy_mode: str = "tunnel"
     proxy_tls_opts: TlsOptions | None = None
     raw_opts: RawOptions = field(default_factory=RawOptions)
@@ -96,8 +99,20 @@ class Options:
         if self.protocols is not None:
             object.__setattr__(self, "protocols", protocol_list("protocols", self.protocols))
         object.__setattr__(self, "proxy", proxy_urls(self.proxy))
+        object.__setattr__(self, "proxy_headers", self._checked_proxy_headers())
         check(self, "proxy_mode", self.proxy_mode in ("tunnel", "absolute"), "'tunnel' or 'absolute'")
         check(self, "endpoint", self.endpoint is None or not self.proxy, "None where a proxy is given")
+
+    def _checked_proxy_headers(self) -> Headers:
+        expected = "header fields, where the last proxy is one of HTTP"
+        try:
+            headers = normalise(self.proxy_headers)
+        except InvalidRequest as error:
+            raise OptionError("proxy_headers", f"{expected} ({error})") from None
+        fit = not headers or (self.proxy and (isinstance(self.proxy, str) or self.proxy[-1].scheme != "socks5"))
+        if not fit:
+            raise OptionError("proxy_headers", expected)
+        return headers
 
     def settled(self, port: int) -> Options:
         """These options with everything decided that depends on `port`; raises `OptionError` where that does not fit together."""
