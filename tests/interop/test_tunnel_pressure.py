@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -100,13 +100,15 @@ class Http2Origin(Http2Peer):
 
     server: Server
 
+    seen = 0
+
     def dataReceived(self, data: bytes) -> None:
         super().dataReceived(data)
-        for request in self.requests:
-            if not request.answered:
-                if request.path == b"/much":
-                    self.server.much = self, request
-                self.respond(request, body=PIECE * 1024 if request.path == b"/much" else request.path)
+        for request in self.requests[self.seen :]:
+            self.seen += 1
+            if request.path == b"/much":
+                self.server.much = self, request
+            self.respond(request, body=PIECE * 1024 if request.path == b"/much" else request.path)
 
 
 class Server(Factory):
@@ -116,6 +118,7 @@ class Server(Factory):
 
     def __init__(self, http2: bool) -> None:
         self.http2 = http2
+        self.connections: list[Any] = []
         self.counted = self.read = 0
         self.much: tuple[Http2Origin, Any] | None = None
         self.slow: Any = None
@@ -128,7 +131,13 @@ class Server(Factory):
     def buildProtocol(self, addr: object) -> Any:
         built = Http2Origin() if self.http2 else Origin()
         built.server = self
+        self.connections.append(built)
         return built
+
+    def drop(self) -> None:
+        """Drop all connections: the proxies would close them, but later."""
+        for connection in self.connections:
+            connection.transport.abortConnection()
 
 
 @implementer(IPushProducer)
@@ -235,6 +244,7 @@ class PressureCase(TestCase):
         over_tls = TLSMemoryBIOFactory(ServerCreator(self.issued, choose=lambda offered: offered[0]), False, server)
         listening: Any = reactor.listenTCP(0, over_tls, interface="127.0.0.1")  # type: ignore[attr-defined]
         self.addCleanup(listening.stopListening)
+        self.addCleanup(server.drop)
         self.ports.append(listening.getHost().port)
         return server
 
@@ -257,8 +267,8 @@ class PressureCase(TestCase):
 
     async def rest(self, count: Callable[[], int], *others: Any) -> int:
         """Wait until what is counted grows no more while requests go through `others`; how much it is then."""
-        before = -1
-        while count() > before:
+        before = 0
+        while count() > before or not before:
             before = count()
             for number in range(ROUNDS):
                 for other in others:
@@ -358,6 +368,13 @@ class PressureTests(_Case):
         await self.read_all(stream)
 
 
+class Roomy(Nghttpx):
+    """nghttpx with a window of its connections that one stream cannot fill: by default both are 64 KiB, and who is stuck sticks all."""
+
+    def arguments(self) -> Sequence[str]:
+        return (f"--frontend-http2-connection-window-size={8 * len(PIECE)}", *super().arguments())
+
+
 class NghttpxTests(PressureTests, PressureCase):
     """Through nghttpx, and tinyproxy behind it."""
 
@@ -365,7 +382,7 @@ class NghttpxTests(PressureTests, PressureCase):
 
     async def start_proxy(self, issued: Issued) -> list[int]:
         behind = Tinyproxy(self)
-        proxy = Nghttpx(self, behind=behind, tls=issued)
+        proxy = Roomy(self, behind=behind, tls=issued)
         await proxy.start()
         return [proxy.port, behind.port]
 
