@@ -40,6 +40,12 @@ Its parts serve alone too. `memory_pair` joins any two protocols by a `MemoryLin
 Twisted's TCP does, back-pressure, abort and half-close included; `MemoryEndpoint` makes such links for whatever dials an
 endpoint; `ScriptedPeer` is a server that does what the test says, byte by byte; `RecordingReceiver` keeps events.
 
+`ProxyFactory` builds proxies, HTTP/1.1, HTTP/2 and SOCKS5, in memory and over sockets alike: `dial` says what they lead to. It
+keeps what they were asked for::
+
+    proxy = ProxyFactory("http", lambda host, port: origin, credentials=("ann", "secret"))
+    endpoint = MemoryEndpoint(proxy, clock=clock)
+
 What is unlike real TCP: an abort drops what the other side has not read (RFC 9293 section 3.10.7.4; Linux hands it over), and
 closing with unread input sends FIN, where Linux would send RST.
 """
@@ -47,6 +53,7 @@ closing with unread input sends FIN, where Linux would send RST.
 from twisted_gun.testing.http2 import Http2Peer, Http2Request
 from twisted_gun.testing.links import MemoryEndpoint, MemoryLink, MemoryTransport, memory_pair
 from twisted_gun.testing.peers import Peer, PeerRequest, Script, ScriptedPeer
+from twisted_gun.testing.proxies import ProxyConnection, ProxyFactory
 from twisted_gun.testing.recording import RecordingReceiver
 from twisted_gun.testing.websocket import Handshake, Http2WebsocketPeer, WebsocketEnd, WebsocketPeer, accept_key
 from twisted_gun.testing.websocket_frames import ClientFrame, Opcode, server_frame
@@ -62,6 +69,8 @@ __all__ = [
     "ScriptedPeer",
     "PeerRequest",
     "Script",
+    "ProxyFactory",
+    "ProxyConnection",
     "Http2Peer",
     "Http2Request",
     "WebsocketPeer",
