@@ -9,6 +9,7 @@ import platform
 import sys
 from collections.abc import Iterable
 from contextlib import ExitStack
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 from benchmarks.client import ClientFailed, run_client
 from benchmarks.drivers import DRIVERS, Driver
 from benchmarks.echo import started_echo
+from benchmarks.proxies import Proxies, started_proxies
 from benchmarks.report import Results, as_json, as_text
 from benchmarks.scenarios import SCENARIOS, Job, Scenario
 from benchmarks.server import Server, started_server
@@ -30,10 +32,13 @@ def main() -> int:
         websocket, http = (any(scenario.websocket is kind for scenario in scenarios) for kind in (True, False))
         servers = {False: running.enter_context(started_server(given.server))} if http else {}
         servers |= {True: running.enter_context(started_echo())} if websocket else {}
-        facts = _facts(drivers, servers.values(), given)
+        tunnels = any(scenario.tunnels for scenario in scenarios)
+        proxies = running.enter_context(started_proxies(Path(servers[False].ca).parent)) if tunnels else None
+        facts = _facts(drivers, [*servers.values(), *([] if proxies is None else [proxies])], given)
         print("\n".join(f"{name}: {value}" for name, value in facts.items()), flush=True)
         chosen = [(scenario, servers[scenario.websocket]) for scenario in scenarios]
-        results = [_compare(scenario, drivers, server, given) for scenario, server in chosen if _possible(scenario, drivers, server)]
+        possible = [(scenario, server) for scenario, server in chosen if _possible(scenario, drivers, server)]
+        results = [_compare(scenario, drivers, server, proxies, given) for scenario, server in possible]
     if given.json:
         given.json.write_text(json.dumps(as_json(facts, results), indent=1) + "\n")
     return 1 if any(result.failures for result in results) else 0
@@ -64,7 +69,7 @@ def _arguments() -> argparse.Namespace:
     return given
 
 
-def _facts(drivers: list[Driver], servers: Iterable[Server], given: argparse.Namespace) -> dict[str, Any]:
+def _facts(drivers: list[Driver], servers: Iterable[Server | Proxies], given: argparse.Namespace) -> dict[str, Any]:
     packages = sorted({package for driver in drivers for package in driver.packages})
     return {
         "server": ", ".join(server.name for server in servers),
@@ -91,21 +96,26 @@ def _possible(scenario: Scenario, drivers: list[Driver], server: Server) -> bool
     return any(driver.can(scenario) for driver in drivers)
 
 
-def _compare(scenario: Scenario, drivers: list[Driver], server: Server, given: argparse.Namespace) -> Results:
+def _compare(scenario: Scenario, drivers: list[Driver], server: Server, proxies: Proxies | None, given: argparse.Namespace) -> Results:
     """Measure the clients in turn (A B C, A B C), so that what slows the machine for a while slows all of them."""
     client_cpu, server_cpu = _cores(scenario, given.cores)
     server.stay_on(server_cpu)
+    if proxies is not None:
+        proxies.stay_on(server_cpu)
     results = Results(scenario=scenario, cores=(client_cpu, server_cpu))
     port = server.tls_port if scenario.tls else server.port
     job = Job(scenario=scenario, port=port, ca=server.ca, requests=given.requests, seconds=given.seconds)
+    turns = [(driver, way) for driver in drivers if driver.can(scenario) for way in driver.ways_of(scenario)]
     for _ in range(given.rounds):
-        for driver in drivers:
-            if driver.name in results.failures or not driver.can(scenario):
+        for driver, way in turns:
+            client = f"{driver.name} {way}" if scenario.tunnels else driver.name
+            if client in results.failures:
                 continue
+            proxy = None if proxies is None else proxies.urls.get(way)
             try:
-                results.add(driver.name, run_client(driver, job, cpu=client_cpu, reactor=given.reactor))
+                results.add(client, run_client(driver, replace(job, way=way, proxy=proxy), cpu=client_cpu, reactor=given.reactor))
             except ClientFailed as failure:
-                results.failures[driver.name] = str(failure)
+                results.failures[client] = str(failure)
     print(f"\n{as_text(results)}", flush=True)
     return results
 

@@ -17,7 +17,7 @@ from dataclasses import asdict
 from typing import Any
 
 from benchmarks.drivers import DRIVERS, Driver
-from benchmarks.scenarios import SCENARIOS, Job, Measurement
+from benchmarks.scenarios import SCENARIOS, WAYS, Job, Measurement
 
 __all__ = ["ClientFailed", "run_client"]
 
@@ -32,6 +32,7 @@ def run_client(driver: Driver, job: Job, *, cpu: int | None, reactor: str, timeo
     command += ["--seconds", str(job.seconds), "--reactor", reactor]
     command += [] if job.requests is None else ["--requests", str(job.requests)]
     command += [] if cpu is None else ["--cpu", str(cpu)]
+    command += [] if job.proxy is None else ["--way", job.way, "--proxy", job.proxy]
     try:
         ended = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
     except subprocess.TimeoutExpired:
@@ -52,11 +53,21 @@ def main() -> None:
     parser.add_argument("--requests", type=int)
     parser.add_argument("--seconds", type=float, default=1.0)
     parser.add_argument("--reactor", default="default", help="for the clients on Twisted: default, asyncio or uvloop")
+    parser.add_argument("--way", choices=WAYS, default=WAYS[0], help="how to go through --proxy")
+    parser.add_argument("--proxy", help="the URL of a proxy")
     parser.add_argument("--cpu", type=int, help="the core to stay on")
     given = parser.parse_args()
     if given.cpu is not None:
         os.sched_setaffinity(0, {given.cpu})
-    job = Job(scenario=SCENARIOS[given.scenario], port=given.port, ca=given.ca, requests=given.requests, seconds=given.seconds)
+    job = Job(
+        scenario=SCENARIOS[given.scenario],
+        port=given.port,
+        ca=given.ca,
+        requests=given.requests,
+        seconds=given.seconds,
+        way=given.way,
+        proxy=given.proxy,
+    )
     driver = DRIVERS[given.name]
     if driver.twisted:
         _install(given.reactor)

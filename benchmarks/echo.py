@@ -52,7 +52,7 @@ _apply_mask = _masking()
 @contextmanager
 def started_echo() -> Iterator[Server]:
     """Run the server; it ends with the context."""
-    port, _ = free_ports()
+    (port,) = free_ports(1)
     process = subprocess.Popen([sys.executable, "-m", "benchmarks.echo", str(port)], env=os.environ | KEEP_MEMORY)
     try:
         wait_for(process, port)

@@ -17,6 +17,7 @@ from typing import Any
 
 __all__ = [
     "SCENARIOS",
+    "WAYS",
     "Download",
     "Job",
     "Measurement",
@@ -43,6 +44,10 @@ UPLOAD_PATH = "/upload"
 #: Clients that are fed an upload piece by piece are given it in these.
 PIECE = bytes(65_536)
 
+#: The ways to the server that scenarios of tunnels compare. All but the first lead through a proxy: by CONNECT over HTTP/1.1, by the same
+#: over TLS, by CONNECT over HTTP/2 and TLS, and by SOCKS5. With the server there is TLS in any case.
+WAYS = ("direct", "http", "https", "http2", "socks5")
+
 #: Messages above this size are checked by their size and their last bytes: comparing all of it would be much of a fast client's work.
 _LARGE = 65_536
 _LOOK = 1_024
@@ -54,7 +59,7 @@ class Scenario:
     One kind of work: `connections`, each with `streams` requests at a time, and the next one where one has ended.
 
     Of a `websocket`, a request is a message of `size` bytes, and has ended when its echo is there; with `deflate` it is text that can
-    be compressed.
+    be compressed. With `tunnels` each client does it several times, by each of the ways that it knows.
     """
 
     name: str
@@ -69,6 +74,7 @@ class Scenario:
     size: int = 0
     text: bool = False
     deflate: bool = False
+    tunnels: bool = False
 
     @property
     def at_once(self) -> int:
@@ -105,6 +111,8 @@ SCENARIOS = {
         Scenario(name="h2-get-100", title="small GET over HTTP/2, 100 streams on one TLS connection", streams=100, http2=True, tls=True),
         Scenario(name="h2-download", title="100 MB download over HTTP/2 and TLS", download=True, http2=True, tls=True),
         Scenario(name="h2-upload", title="100 MB upload over HTTP/2 and TLS", upload=True, http2=True, tls=True),
+        Scenario(name="tunnel-get", title="small GET over TLS, one connection, through proxies", tls=True, tunnels=True),
+        Scenario(name="tunnel-download", title="100 MB download over TLS, through proxies", tls=True, tunnels=True, download=True),
         *_websocket("ws-echo-1", "32 bytes of text, one message at a time", size=32, text=True),
         *_websocket("ws-echo-100", "32 bytes of text, 100 messages at a time", size=32, text=True, streams=100),
         *_websocket("ws-16k", "16 KB, one message at a time", size=16_384),
@@ -119,7 +127,7 @@ class Job:
     What one client process has to do.
 
     `ca` is the path of the PEM file to trust. `requests` is how many requests (downloads, uploads) are measured; None stands for as
-    many as take about `seconds`, by what the warm-up showed.
+    many as take about `seconds`, by what the warm-up showed. `way` is one of `WAYS`, and `proxy` the URL of the proxy on it, if any.
     """
 
     scenario: Scenario
@@ -127,6 +135,8 @@ class Job:
     ca: str
     requests: int | None
     seconds: float
+    way: str = WAYS[0]
+    proxy: str | None = None
 
     @property
     def path(self) -> str:

@@ -110,7 +110,7 @@ def started_server(kind: str) -> Iterator[Server]:
     if kind == "nginx" and nginx is None:
         raise FileNotFoundError("nginx is not installed")
     with tempfile.TemporaryDirectory(prefix="benchmarks-") as path:
-        folder, port, tls_port = Path(path), *free_ports()
+        folder, port, tls_port = Path(path), *free_ports(2)
         write_certificates(folder)
         command = _python_command(folder, port, tls_port) if nginx is None else _nginx_command(nginx, folder, port, tls_port)
         process = subprocess.Popen(command, env=os.environ | KEEP_MEMORY)
@@ -123,10 +123,10 @@ def started_server(kind: str) -> Iterator[Server]:
             process.wait(10)
 
 
-def free_ports() -> tuple[int, int]:
-    """Two free ports below those the system gives to clients, so that no connection of a client can be sitting there."""
+def free_ports(count: int) -> list[int]:
+    """So many free ports, below those the system gives to clients, so that no connection of a client can be sitting there."""
     free: list[int] = []
-    while len(free) < 2:
+    while len(free) < count:
         port = random.randrange(20000, 32768)
         with socket.socket() as probe:
             try:
@@ -135,7 +135,7 @@ def free_ports() -> tuple[int, int]:
                 continue
         if port not in free:
             free.append(port)
-    return free[0], free[1]
+    return free
 
 
 def _nginx_command(nginx: str, folder: Path, port: int, tls_port: int) -> list[str]:

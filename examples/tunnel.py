@@ -16,8 +16,13 @@ async def main(reactor: IReactorTime, proxy: str, *urls: str) -> None:
 
     async def fetch(url: str) -> None:
         parts, secure = urlsplit(url), url.startswith("https:")
-        port = parts.port or (443 if secure else 80)
-        tunnel = conn.connect({"host": parts.hostname, "port": port, "transport": "tls" if secure else "tcp"})
+        tunnel = conn.connect(
+            {
+                "host": parts.hostname,
+                "port": parts.port or (443 if secure else 80),
+                "transport": "tls" if secure else "tcp",
+            }
+        )
         try:
             protocol = await tunnel.await_up(timeout=30.0)
         except gun.ProxyFailed as refused:
@@ -25,11 +30,13 @@ async def main(reactor: IReactorTime, proxy: str, *urls: str) -> None:
             return
         stream = tunnel.get(urlunsplit(("", "", *parts[2:4], "")) or "/")
         response = await stream.await_response()
-        print(f"{parts.path}: {protocol} in {spoken}, status {response.status}, {len(await stream.await_body())} bytes")
+        body = await stream.await_body()
+        print(f"{parts.path}: {protocol} in {spoken}, status {response.status}, {len(body)} bytes")
         tunnel.shutdown()
 
     if spoken == "http2":
-        await gatherResults([Deferred.fromCoroutine(fetch(url)) for url in urls], consumeErrors=True)
+        fetching = [Deferred.fromCoroutine(fetch(url)) for url in urls]
+        await gatherResults(fetching, consumeErrors=True)
     else:  # over HTTP/1.1 the whole connection becomes the tunnel
         await fetch(urls[0])
     await conn.shutdown()

@@ -240,6 +240,11 @@ class DemoTests(TestCase):
         self.patch(ProxyServer, "start", start)
         await self.fails("ProxyFailed: ")
 
+    def test_proxy_knows_one_name(self) -> None:
+        """The demo's proxies lead to its own servers, and nowhere else."""
+        proxy = ProxyServer(self.reactor, "http")
+        self.assertRaises(LookupError, proxy._dial, "elsewhere.example", 443)
+
     async def test_proxy_lets_all_in(self) -> None:
         """So does one that wants no credentials."""
 

@@ -15,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 import twisted_gun
 from tests.test_architecture import FLOORS
-from twisted_gun import connection, layer
+from twisted_gun import layer, route
 from twisted_gun.options import (
     DeflateOptions,
     Destination,
@@ -37,7 +37,7 @@ PAGES = [ROOT / "README.rst", *sorted(DOCS.rglob("*.rst"))]
 
 PYTHON_BLOCK = re.compile(r"^( *)\.\. code-block:: python\n\n((?:\1 +.*\n|\n)+)", re.MULTILINE)
 ROW = re.compile(r"^   \* - ``(\w+)``\n     - ``(.+)``$", re.MULTILINE)
-FLOOR = re.compile(r"^   \* - (\d+)\n     - (.+)$", re.MULTILINE)
+FLOOR = re.compile(r"^   \* - (\d+)\n     - (.+\n(?:       .+\n)*)", re.MULTILINE)
 
 
 def default_of(option: Field[Any]) -> object:
@@ -66,8 +66,8 @@ class DocsTests(SynchronousTestCase):
     def test_both_cores(self) -> None:
         """The pages of HTTP/2 and of websockets say nothing that is not so with the reference cores."""
         for page, module, name, core, least in (
-            ("http2.rst", connection, "http2_core", Http2Reference, 4),
-            ("websocket.rst", connection, "http2_core", Http2Reference, 1),
+            ("http2.rst", route, "http2_core", Http2Reference, 4),
+            ("websocket.rst", route, "http2_core", Http2Reference, 1),
             ("websocket.rst", layer, "websocket_core", WebsocketReference, 8),
         ):
             made: list[object] = []

@@ -9,7 +9,25 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from twisted_gun import events
 from twisted_gun.errors import GunError, StreamClosed
-from twisted_gun.events import Binary, Close, Data, Down, Error, Inform, Notify, Ping, Pong, Push, Response, Text, Trailers, Up, Upgrade, Ws
+from twisted_gun.events import (
+    Binary,
+    Close,
+    Data,
+    Down,
+    Error,
+    Inform,
+    Notify,
+    Ping,
+    Pong,
+    Push,
+    Response,
+    Text,
+    Trailers,
+    TunnelUp,
+    Up,
+    Upgrade,
+    Ws,
+)
 from twisted_gun.interfaces import IReceiver
 
 STREAM: Any = "stream"
@@ -27,6 +45,7 @@ EVENTS: list[Any] = [
     Trailers(stream=STREAM, headers=HEADERS),
     Push(stream=STREAM, pushed_stream="pushed", method=b"GET", uri=b"http://example.org/a", headers=HEADERS),  # type: ignore[arg-type]
     Upgrade(stream=STREAM, protocols=(b"echo",), headers=HEADERS),
+    TunnelUp(connection=CONNECTION, stream=STREAM, protocol="http2"),
     Ws(stream=STREAM, frame=Text("hello")),
 ]
 FRAMES: list[Any] = [Text("x"), Binary(b"x"), Ping(b"x"), Pong(b"x"), Close(1000, "x")]
@@ -87,6 +106,7 @@ class ValueTests(SynchronousTestCase):
                 "Trailers": True,
                 "Push": False,
                 "Upgrade": False,
+                "TunnelUp": False,
                 "Ws": False,
             },
         )
@@ -106,6 +126,7 @@ class ReprTests(SynchronousTestCase):
         self.assertEqual(repr(EVENTS[4]), "Inform(stream='stream', status=103, headers=[(b'x', b'y')])")
         self.assertEqual(repr(EVENTS[6]), "Data(stream='stream', fin=False, data=b'hello')")
         self.assertIn("StreamClosed('gone')", repr(EVENTS[3]))
+        self.assertEqual(repr(EVENTS[10]), "TunnelUp(connection='connection', stream='stream', protocol='http2')")
 
     def test_no_credentials(self) -> None:
         """Credentials are hidden, in every event that has headers, and everything else is shown."""

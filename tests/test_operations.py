@@ -33,6 +33,7 @@ OPERATIONS = {
     "cancel": (True, True, False),
     "ws_upgrade": (True, False, False),
     "ws_send": (False, False, True),
+    "connect": (False, False, False),
 }
 
 #: Table 2: messages sent per protocol.
@@ -45,12 +46,21 @@ MESSAGES = {
     "gun_error": (True, True, True),
     "gun_upgrade": (True, False, False),
     "gun_ws": (False, False, True),
+    "gun_tunnel_up": (False, False, False),
 }
 
 #: Websockets over HTTP/2 (RFC 8441) came with Gun 2. A frame can be awaited there too, unread ones be flushed; and a websocket of ours
-#: can be cancelled: it ends at once, without a closing handshake.
-OPERATIONS_BEYOND = {("ws_upgrade", "HTTP/2"), ("flush", "Websocket"), ("cancel", "Websocket")}
-MESSAGES_BEYOND = {("gun_upgrade", "HTTP/2"), ("gun_ws", "HTTP/2")}
+#: can be cancelled: it ends at once, without a closing handshake. Tunnels are in no table of Gun 1, and are told of by Gun 2.
+OPERATIONS_BEYOND = {
+    ("ws_upgrade", "HTTP/2"),
+    ("flush", "Websocket"),
+    ("cancel", "Websocket"),
+    ("connect", "HTTP/1.1"),
+    ("connect", "HTTP/2"),
+}
+MESSAGES_BEYOND = {("gun_upgrade", "HTTP/2"), ("gun_ws", "HTTP/2"), ("gun_tunnel_up", "HTTP/1.1"), ("gun_tunnel_up", "HTTP/2")}
+#: Where a tunnel leads to.
+END = {"host": "example.org", "port": 80}
 
 
 class OperationTests(LifeCase):
@@ -94,6 +104,7 @@ class OperationTests(LifeCase):
             "cancel": stream.cancel,
             "ws_upgrade": lambda: connection.ws_upgrade("/"),
             "ws_send": lambda: connection.ws_send("x"),
+            "connect": lambda: self.answered(world, stream).connection.connect(END),
         }
         return requests[operation]()
 
@@ -158,6 +169,8 @@ class MessageTests(LifeCase):
         feed(world, server_frame(1, b"no websocket"))
         world.peer.abort()
         world.pump()
+        world.connection.connect(END)
+        feed(world, b"HTTP/1.1 200 Connection established\r\n\r\n")
         self.close(world)
         return told
 
@@ -177,6 +190,10 @@ class MessageTests(LifeCase):
         peer.end.send("hello")
         world.pump()
         self.assertTrue(first.ended and second.ended)
+        world.connection.connect(END)
+        world.pump()
+        peer.respond(peer.requests[-1], 200, fin=False)
+        world.pump()
         self.close(world)
         return told
 

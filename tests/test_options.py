@@ -8,7 +8,18 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from twisted_gun.errors import GunError, OptionError
-from twisted_gun.options import DeflateOptions, Http2Options, HttpOptions, Options, TcpOptions, TlsOptions, WsOptions, make_options
+from twisted_gun.options import (
+    DeflateOptions,
+    Http2Options,
+    HttpOptions,
+    Options,
+    RawOptions,
+    SocksOptions,
+    TcpOptions,
+    TlsOptions,
+    WsOptions,
+    make_options,
+)
 
 SECONDS_BAD: list[Any] = [-1, -0.5, "5", b"5", True, float("nan"), [], object()]
 COUNTS_BAD: list[Any] = [0, -1, 1.0, "1", True, None, float("inf")]
@@ -173,20 +184,39 @@ WS: dict[str, tuple[list[Any], list[Any]]] = {
     "reply_to": ([None, print], []),
     "user_opts": ([None, 1, {}], []),
 }
+#: Where a SOCKS proxy shall lead to.
+END = {"host": "example.org", "port": 80}
 CONNECTION: dict[str, tuple[list[Any], list[Any]]] = {
-    **dict.fromkeys(("connect_timeout", "domain_lookup_timeout", "tls_handshake_timeout"), ([0, 0.5, 10, None], SECONDS_BAD)),
+    **dict.fromkeys(
+        ("connect_timeout", "domain_lookup_timeout", "tls_handshake_timeout", "tunnel_timeout"), ([0, 0.5, 10, None], SECONDS_BAD)
+    ),
     "endpoint": ([None, Endpoint()], [object(), "tcp:host=example.org:port=80"]),
     "http_opts": ([{}, {"flow": 1}, HttpOptions()], [None, 1, "x", [("flow", 1)], TcpOptions()]),
     "http2_opts": ([{}, {"flow": 1}, Http2Options()], [None, 1, "x", HttpOptions()]),
     "max_waiting": ([1, 1000], COUNTS_BAD),
     "on_up": ([None, print], [1, "x", {}]),
     "protocols": (
-        [None, ["http"], ("http2", "http"), [("http", {"flow": 1})], [("http", HttpOptions()), ("http2", {"flow": 1})], ["http2"]],
-        ["http", b"http", 1, [], ["http", "http"], ["spdy"], [("http",)], [("http", {}, 1)]],
+        [
+            *(None, ["http"], ("http2", "http"), [("http", {"flow": 1})], [("http", HttpOptions()), ("http2", {"flow": 1})], ["http2"]),
+            *(["raw"], [("raw", {"flow": 1})], ["socks"], [("socks", END)]),
+        ],
+        [
+            *("http", b"http", 1, [], {}, {"http": {}}, ["http", "http"], ["spdy"], [b"http"], [("http",)], [("http", {}, 1)]),
+            *(["raw", "http"], ["http2", "socks"], ["raw", "raw"], [("socks", END), "http"]),
+        ],
     ),
+    "proxy": (
+        [None, (), [], "env", "http://example.org", b"http://example.org", ["https://a", "socks5://b:1"], ("socks5h://a",)],
+        [1, True, "", object(), "example.org", "ftp://example.org", "env:", ["env"], [None], [1], {"http": "http://example.org"}],
+    ),
+    "proxy_headers": ([(), [], {}, None], [1, "x", [("a",)], [("a b", "c")], {"a": "b\r\n"}, {"a": "b"}]),  # the last for want of a proxy
+    "proxy_mode": (["tunnel", "absolute"], ["", "Tunnel", b"tunnel", None, True, "direct"]),
+    "proxy_tls_opts": ([None, {}, {"verify": False}, TlsOptions()], [1, "x", HttpOptions()]),
+    "raw_opts": ([{}, {"flow": 1}, RawOptions()], [None, 1, "x", HttpOptions()]),
     "retry": ([0, 5], [-1, 1.0, True, None, "5"]),
     "retry_fun": ([None, lambda left, options: {}], [1, "x", {}]),
     "retry_timeout": ([0, 5, 0.1], [*SECONDS_BAD, None]),
+    "socks_opts": ([None, END, SocksOptions(host="example.org", port=1)], [1, "x", {}, {"port": 1}, RawOptions()]),
     "supervise": ([True, False], BOOLS_BAD),
     "tcp_opts": ([{}, {"nodelay": False}, TcpOptions()], [None, 1, HttpOptions()]),
     "tls_opts": ([{}, {"verify": False}, TlsOptions()], [None, 1, HttpOptions()]),
@@ -265,7 +295,7 @@ class EveryOptionTests(SynchronousTestCase):
 
     def test_frozen(self) -> None:
         """Options are values: they cannot be set, and are equal where all of them are."""
-        for kind in (HttpOptions, Http2Options, TcpOptions, TlsOptions, WsOptions, DeflateOptions, Options):
+        for kind in (HttpOptions, Http2Options, RawOptions, TcpOptions, TlsOptions, WsOptions, DeflateOptions, Options):
             self.assertRaises(FrozenInstanceError, setattr, kind(), fields(kind)[0].name, None)
             self.assertEqual(kind(), kind())
             self.assertRaises(TypeError, kind, 1.0)
@@ -362,10 +392,14 @@ class SettledTests(SynchronousTestCase):
         self.assertEqual(settled.protocols, (("http2", Http2Options(flow=6)), ("http", HttpOptions(flow=7))))
 
     def test_does_not_fit(self) -> None:
-        """Several protocols need TLS to choose; only what is spoken can be asked for."""
-        for protocols, port in ((("http2", "http"), 80), (("raw",), 80), (("socks",), 80), (("http", "raw"), 443)):
+        """Several protocols need TLS to choose; SOCKS needs to know where to."""
+        for protocols, port, option in (
+            (("http2", "http"), 80, "protocols"),
+            (("socks",), 80, "socks_opts"),
+            (("socks",), 443, "socks_opts"),
+        ):
             error = self.assertRaises(OptionError, Options(protocols=protocols).settled, port)
-            self.assertEqual(error.option, "protocols")
+            self.assertEqual(error.option, option)
         self.assertEqual(Options(protocols=("http2", "http")).settled(443).alpn, (b"h2", b"http/1.1"))
 
 
@@ -380,7 +414,7 @@ class MakeOptionsTests(SynchronousTestCase):
 
     def test_refused(self) -> None:
         """Unknown names, names of a later version, and bad values are refused by name."""
-        for keywords, option in (({"retries": 1}, "retries"), ({"proxy": "http://x"}, "proxy"), ({"retry": -1}, "retry")):
+        for keywords, option in (({"retries": 1}, "retries"), ({"cookie_store": {}}, "cookie_store"), ({"retry": -1}, "retry")):
             self.assertEqual(self.assertRaises(OptionError, make_options, None, keywords, 80).option, option)
         self.assertEqual(self.assertRaises(OptionError, make_options, {"retry": 1}, {}, 80).option, "options")
 

@@ -78,7 +78,12 @@ class UpgradeTests(SynchronousTestCase):
         self.assertRaises(gun.OptionError, self.make, ws_opts={"unknown": 1})
         self.assertRaises(gun.OptionError, self.make, ws_opts=gun.HttpOptions())
         self.assertRaises(gun.OptionError, self.make, unknown=1)
-        self.assertRaises(gun.OptionError, self.make, tunnel=object())
+
+    def test_way(self) -> None:
+        """Which tunnel it takes is decided before, and says nothing here: `tunnel` is known, among the options of either kind."""
+        plain = self.make(reply_to=None)
+        for given in ({"tunnel": None}, {"ws_opts": {"tunnel": object()}, "usual": USUAL}, {"tunnel": object()}):
+            self.assertEqual(self.make(**given).request.target, plain.request.target)
 
     def test_errors_do_not_show_values(self) -> None:
         """A refused header is named, and its value, which may be a secret, is not shown."""

@@ -221,7 +221,7 @@ def _proxy_behind(
 ) -> Proxy:
     """The proxy that `endpoint` leads to."""
     if not callable(getattr(endpoint, "connect", None)):
-        raise OptionError("proxy", "a URL, or an IStreamClientEndpoint", endpoint)
+        raise OptionError("proxy", f"a URL, or an IStreamClientEndpoint, not {type(endpoint).__name__}")
     if tls is not None:
         raise OptionError("tls_opts", "None where the proxy is an endpoint: wrap that, as by wrapClientTLS")
     return Proxy(

@@ -102,6 +102,8 @@ class _Fetch:
                 conn.close()
         finally:
             sink.discard()
+            if self._upload is not None:  # whose producer does not see the end of it where it was paused at the last piece
+                self._upload.close()
 
     async def _exchange(self, conn: Connection, url: SplitResult, target: str, content: Any, sink: _Sink) -> int:
         # The steps of connecting have limits of their own.

@@ -72,6 +72,7 @@ class Layer:
         hop = route.hop
         assert hop is not None
         self.route = route
+        self.below = hop
         self.key = key
         self.tunnel = TunnelTransport(hop, key, route._deadlines, hop.core.switched)
         #: Why it was given up, if it was.
@@ -298,6 +299,8 @@ class TunnelLayer(Layer):
         self.inner = inner
         self._spoken = route.protocol  # what is, or was, spoken at its end
         self._tunnel = key if key is not inner else None  # which ends with it
+        # HTTP closes a connection only when nothing more is wanted of it.
+        self.tunnel.lingers = lambda: inner.end.raw is not None  # type: ignore[method-assign]
 
     def begin(self) -> None:
         """Speak, with TLS if that is wanted."""
@@ -380,6 +383,8 @@ class TunnelLayer(Layer):
         self.reason = reason
 
     def route_lost(self, route: Route, hop: Hop[Any], reason: GunError | None) -> None:
+        if hasattr(hop, "core") and hop.core.served:  # and so the proxy was good for something
+            self.below.core.served = True
         losses = route.losses(hop)
         self.reason = reason = None if self._dropped else self.reason or reason
         self._spoken = self.name

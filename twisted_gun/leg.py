@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from twisted_gun.errors import ConnectionFailed
+from twisted_gun.errors import ConnectionFailed, OptionError
 from twisted_gun.headers import authority
 from twisted_gun.info import Origin
 from twisted_gun.net.tls import ConnectionCreator, connection_creator
@@ -80,13 +80,19 @@ def first_leg(origin: Origin, options: Options) -> Leg:
     return _leg(origin, options.transport, options.protocols, creator, options, options)
 
 
-def leg_to(end: Destination | SocksOptions, options: Options) -> Leg:
-    """The leg to where a proxy shall lead; protocols without options of their own take those of the connection."""
+def leg_to(end: Destination | SocksOptions, options: Options, before: tuple[SocksOptions, ...] = ()) -> Leg:
+    """
+    The leg to where a proxy shall lead; protocols without options of their own take those of the connection.
+
+    `before` are the SOCKS proxies whose legs lead to this one.
+    """
+    if any(end is each for each in before):
+        raise OptionError("socks_opts.protocols", "('socks', options) with host and port of what the next proxy shall lead to")
     protocols = settled_protocols(f"{end.prefix}protocols", end.transport, end.protocols, options.of_protocols)
     scheme, port = ("https", 443) if end.transport == "tls" else ("http", 80)
     origin = Origin(scheme=scheme, host=end.host, port=end.port, authority=authority(end.host, end.port, port))
     creator = connection_creator(end.host, end.tls_opts, alpn(protocols)) if end.transport == "tls" else None
-    return _leg(origin, end.transport, protocols, creator, end, options)
+    return _leg(origin, end.transport, protocols, creator, end, options, (*before, end) if isinstance(end, SocksOptions) else ())
 
 
 def _leg(
@@ -96,6 +102,7 @@ def _leg(
     creator: ConnectionCreator | None,
     end: Any,
     options: Options,
+    before: tuple[SocksOptions, ...] = (),
 ) -> Leg:
     own = dict(protocols)
     return Leg(
@@ -107,5 +114,5 @@ def _leg(
         creator=creator,
         tls_handshake_timeout=end.tls_handshake_timeout,
         tunnel_timeout=end.tunnel_timeout,
-        onward=leg_to(own["socks"], options) if "socks" in own else None,
+        onward=leg_to(own["socks"], options, before) if "socks" in own else None,
     )

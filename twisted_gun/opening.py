@@ -116,11 +116,12 @@ def _proxies(origin: Origin, path: str | None, options: Options) -> tuple[ProxyU
 def _through(proxies: tuple[ProxyUrl, ...], origin: Origin, options: Options, reactor: Any) -> tuple[Leg, ProxiedEndpoint]:
     """The first leg of a connection through `proxies`, and what it dials."""
     last = proxies[-1]
-    absolute = options.proxy_mode == "absolute" and origin.scheme == "http" and last.scheme != "socks5"
+    leg = first_leg(origin, options)
+    absolute = options.proxy_mode == "absolute" and origin.scheme == "http" and leg.takes_requests and last.scheme != "socks5"
     endpoint = proxied_endpoint(reactor, proxies, origin.host, origin.port, options, absolute=absolute)
     if not absolute:
-        return first_leg(origin, options), endpoint
+        return leg, endpoint
     # By the rules of a CONNECT, though none is sent: what is not for a proxy is not for this one either.
     fields = connect_request(last.host, last.port, options.proxy_headers, last.username, last.password).headers
     forward = Forward(prefix=b"http://" + origin.authority, fields=fields)
-    return replace(first_leg(origin, options), creator=endpoint.creator, forward=forward), endpoint
+    return replace(leg, creator=endpoint.creator, forward=forward), endpoint

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from base64 import b64encode
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -131,7 +131,8 @@ def make_connect(destination: Any, headers: HeadersLike, given: Mapping[str, Any
     chosen = check_request_options(given, defaults)
     end = nested("destination", Destination, destination)
     fields = normalise(headers, drop_invalid=chosen.drop_invalid)
-    return Connect(connect_request(end.host, end.port, fields, end.username, end.password), end, chosen.reply_to)
+    request = connect_request(end.host, end.port, fields, end.username, end.password)
+    return Connect(replace(request, flow=chosen.flow), end, chosen.reply_to)
 
 
 def connect_request(host: str, port: int, fields: Headers = (), username: Any = None, password: Any = None) -> Request:
@@ -160,16 +161,18 @@ class Forward:
     """How a proxy is given requests that it sends on to `prefix`, "http://host:port", without a tunnel; `fields` are for the proxy."""
 
     prefix: bytes
-    fields: Headers
+    fields: Headers = field(repr=False)
 
     def of(self, request: Request) -> Request:
-        """`request` in absolute-form; RFC 9112 section 3.2.2, and 3.2.4 for ``*``."""
+        """`request` in absolute-form, unless it is a CONNECT; RFC 9112 section 3.2.2, and 3.2.4 for ``*``."""
         target = request.target
         if target.startswith(b"/"):
             target = self.prefix + target
         elif target == b"*":
             target = self.prefix
-        return replace(request, target=target, headers=(*self.fields, *request.headers))
+        given = {name for name, _ in request.headers}
+        fields = (field for field in self.fields if field[0] not in given)
+        return replace(request, target=target, headers=(*fields, *request.headers))
 
 
 def content(data: object) -> bytes:

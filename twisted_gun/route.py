@@ -134,8 +134,6 @@ class Route(Waiting):
         if request.body is None and request.length is None and leg.http.version == "HTTP/1.0":
             raise InvalidRequest("HTTP/1.0 cannot end content of unknown length: give content-length")
         self._check_open(request)
-        if leg.forward is not None:
-            request = leg.forward.of(request)
         stream = Stream(self, method, chosen.reply_to)
         if request.body is None:
             stream._carry_body(producer, request.length)
@@ -169,6 +167,7 @@ class Route(Waiting):
             raise BadState("CONNECT can only be used with HTTP/1.1 when no other streams are active.")
         tunnel = Tunnel(self, asked.reply_to)
         tunnel._inner = Route(self.connection, leg, self, tunnel)
+        tunnel._flow = asked.request.flow
         tunnel._credentials = any(name == b"proxy-authorization" for name, _ in asked.request.headers)
         self._live[tunnel] = None
         self.send(tunnel, asked.request)
@@ -362,7 +361,7 @@ class Route(Waiting):
         if name == "http2":
             return http2_core(leg.http2, leg.origin.scheme.encode(), self._promised)
         if name == "raw":
-            return Raw(self._raw_stream(), leg.options)
+            return Raw(self._raw_stream(), leg.options if self.tunnel is None else self.tunnel._raw_options(leg.options))
         return Http1(leg.http) if name == "http" else Socks5(leg.options)
 
     def _promised(self, parent: Any, method: bytes) -> Stream:
@@ -376,7 +375,7 @@ class Route(Waiting):
         if self.tunnel is not None:
             self.raw = self.tunnel
         else:
-            self.raw = Stream(self, b"", self.connection._defaults.reply_to)
+            self.raw = Stream(self, b"raw", self.connection._defaults.reply_to)
             self._live[self.raw] = None
         self.raw._open = True
         return self.raw

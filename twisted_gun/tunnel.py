@@ -6,13 +6,16 @@ It knows the route that it travels on, and the one inside. What is spoken at its
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, fail, succeed
 
 from twisted_gun.errors import BadState, GunError, OptionError, ShuttingDown, StreamClosed, StreamRefused, TimedOut
 from twisted_gun.info import TunnelInfo
+from twisted_gun.options import RawOptions
 from twisted_gun.receivers import check_timeout
 from twisted_gun.stream import Stream, StreamInfo
 from twisted_gun.verbs import Verbs
@@ -33,6 +36,7 @@ class Tunnel(Stream, Verbs):
 
     _inner: Route
     _credentials = False  # whether the proxy was given any
+    _flow: float | None = None  # the request option
     _ending = False
     _up: str | None = None  # the protocol, once it is up
     _failure: GunError | None = None
@@ -107,6 +111,9 @@ class Tunnel(Stream, Verbs):
         if not self.ended:
             self._up = protocol
             self._wake_waiters(protocol)
+
+    def _raw_options(self, usual: RawOptions) -> RawOptions:
+        return usual if self._flow is None else replace(usual, flow=None if self._flow == math.inf else int(self._flow))
 
     def _refused(self, reason: GunError) -> None:
         """The proxy refused; its response may still be coming."""

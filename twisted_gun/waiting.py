@@ -84,6 +84,8 @@ class Waiting:
         now = self._deadlines.now()
         queued, stream._queued = stream._queued, None
         plain = request.protocol is None and type(stream) is Stream
+        if self.leg.forward is not None:  # only now: what waits for a tunnel instead is not for the proxy
+            request = self.leg.forward.of(request)
         steps = (hop.core.request if plain else self._asked(hop.core, request))(stream, request, now)
         if steps and type(steps[0]) is StreamFailed:  # refused: told in a turn of its own too
             self._deadlines.set((stream, "refused"), 0.0, lambda: hop.perform(steps))
@@ -141,6 +143,8 @@ class Waiting:
             self._live.pop(stream, None)
             inner._live[stream] = None
             stream._route = inner
+            if isinstance(stream, Tunnel):
+                stream._inner.below = inner
             inner._pending.append((stream, request))
         self._pending.clear()
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from benchmarks.scenarios import Scenario
+from benchmarks.scenarios import WAYS, Scenario
 
 __all__ = ["DRIVERS", "Driver"]
 
@@ -21,7 +21,8 @@ class Driver:
     """
     Where the driver of a client is, what it speaks, and the `packages` whose versions belong to its numbers.
 
-    `function` makes requests, over HTTP/1.1 or HTTP/2; `websocket` is the function that sends messages, compressed ones if `deflate`.
+    `function` makes requests, over HTTP/1.1 or HTTP/2, by each of these `ways`; `websocket` is the function that sends messages, compressed
+    ones if `deflate`.
     """
 
     name: str
@@ -33,12 +34,19 @@ class Driver:
     http1: bool = True
     http2: bool = False
     deflate: bool = False
+    ways: tuple[str, ...] = ("direct",)
 
     def can(self, scenario: Scenario) -> bool:
         """Whether the client speaks what `scenario` is about."""
         if scenario.websocket:
             return self.websocket != "" and (self.deflate or not scenario.deflate)
+        if scenario.tunnels and len(self.ways) == 1:
+            return False
         return self.function != "" and (self.http2 if scenario.http2 else self.http1)
+
+    def ways_of(self, scenario: Scenario) -> tuple[str, ...]:
+        """The ways by which it is to do that."""
+        return self.ways if scenario.tunnels else self.ways[:1]
 
     def function_for(self, scenario: Scenario) -> str:
         """The function that does it."""
@@ -59,6 +67,7 @@ DRIVERS = {
             twisted=True,
             http2=True,
             deflate=True,
+            ways=WAYS,
         ),
         Driver(
             name="gun-callback",
@@ -83,7 +92,7 @@ DRIVERS = {
         ),
         Driver(name="gun-pure", module="gun_pure", websocket="calling_back_messages", packages=_GUN, twisted=True),
         Driver(name="agent", module="agent", function="agent", packages=("Twisted",), twisted=True),
-        Driver(name="treq", module="agent", function="treq_client", packages=("treq", "Twisted"), twisted=True),
+        Driver(name="treq", module="agent", function="treq_client", packages=("treq", "Twisted"), twisted=True, ways=WAYS[:2]),
         Driver(
             name="scrapy",
             module="scrapy",
@@ -93,8 +102,16 @@ DRIVERS = {
             http1=False,
             http2=True,
         ),
-        Driver(name="aiohttp", module="aio", function="aiohttp_client", websocket="aiohttp_websocket", packages=("aiohttp",), deflate=True),
-        Driver(name="httpx", module="aio", function="httpx_client", packages=("httpx", "httpcore", "h2"), http2=True),
+        Driver(
+            name="aiohttp",
+            module="aio",
+            function="aiohttp_client",
+            websocket="aiohttp_websocket",
+            packages=("aiohttp",),
+            deflate=True,
+            ways=WAYS[:3],
+        ),
+        Driver(name="httpx", module="aio", function="httpx_client", packages=("httpx", "httpcore", "h2"), http2=True, ways=WAYS[:3]),
         Driver(
             name="niquests",
             module="niquests",
@@ -103,7 +120,7 @@ DRIVERS = {
             http1=False,
             http2=True,
         ),
-        Driver(name="pycurl", module="curl", function="curl", packages=("pycurl",), http2=True),
+        Driver(name="pycurl", module="curl", function="curl", packages=("pycurl",), http2=True, ways=WAYS),
         Driver(
             name="autobahn", module="autobahn", websocket="autobahn_client", packages=("autobahn", "Twisted"), twisted=True, deflate=True
         ),

@@ -9,12 +9,16 @@ from typing import Any
 import treq
 from treq.client import HTTPClient
 from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.endpoints import wrapClientTLS
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.ssl import Certificate, trustRootFromCertificates
 from twisted.python.failure import Failure
-from twisted.web.client import Agent, BrowserLikePolicyForHTTPS, HTTPConnectionPool, ResponseDone, readBody
+from twisted.web.client import URI, Agent, BrowserLikePolicyForHTTPS, HTTPConnectionPool, ResponseDone, readBody
+from twisted.web.iweb import IAgentEndpointFactory
+from zope.interface import implementer
 
 from benchmarks.scenarios import Download, Job, Measurement, check_small, measure
+from twisted_gun.endpoints import HttpConnectEndpoint
 
 __all__ = ["agent", "treq_client"]
 
@@ -61,8 +65,11 @@ class _Pooled:
         self._job = job
         self._pool = HTTPConnectionPool(reactor, persistent=True)
         self._pool.maxPersistentPerHost = job.scenario.connections
-        trust = trustRootFromCertificates([Certificate.loadPEM(Path(job.ca).read_bytes())])
-        self.agent = Agent(reactor, contextFactory=BrowserLikePolicyForHTTPS(trust), pool=self._pool)
+        policy = BrowserLikePolicyForHTTPS(trustRootFromCertificates([Certificate.loadPEM(Path(job.ca).read_bytes())]))
+        if job.proxy:
+            self.agent = Agent.usingEndpointFactory(reactor, _Tunnels(reactor, job.proxy, policy), pool=self._pool)
+        else:
+            self.agent = Agent(reactor, contextFactory=policy, pool=self._pool)
 
     async def measure(self, once: Callable[[], Awaitable[None]]) -> Measurement:
         """Measure ``once()`` in as many coroutines as there are connections."""
@@ -79,6 +86,18 @@ class _Pooled:
             return await measure(self._job, repeat)
         finally:
             await self._pool.closeCachedConnections()
+
+
+@implementer(IAgentEndpointFactory)
+class _Tunnels:
+    """Tunnels, which Twisted's `Agent` does not make: those of twisted_gun."""
+
+    def __init__(self, reactor: Any, proxy: str, policy: BrowserLikePolicyForHTTPS) -> None:
+        self._reactor, self._proxy, self._policy = reactor, proxy, policy
+
+    def endpointForURI(self, uri: URI) -> Any:
+        tunnel = HttpConnectEndpoint(self._reactor, self._proxy, uri.host.decode("ascii"), uri.port)
+        return wrapClientTLS(self._policy.creatorForNetloc(uri.host, uri.port), tunnel)
 
 
 class _Counting(Protocol):

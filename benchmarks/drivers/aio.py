@@ -20,12 +20,12 @@ async def aiohttp_client(job: Job) -> Measurement:
     async with aiohttp.ClientSession(connector=connector) as session:
 
         async def small() -> None:
-            async with session.get(job.url) as response:
+            async with session.get(job.url, proxy=job.proxy) as response:
                 check_small(response.status, await response.read())
 
         async def big() -> None:
             download = Download()
-            async with session.get(job.url) as response:
+            async with session.get(job.url, proxy=job.proxy) as response:
                 async for data in response.content.iter_any():
                     download.add(data)
                 download.check(response.status)
@@ -65,7 +65,8 @@ async def httpx_client(job: Job) -> Measurement:
     limits = httpx.Limits(max_connections=job.scenario.connections, max_keepalive_connections=job.scenario.connections)
     tls = ssl.create_default_context(cafile=job.ca)
     http2 = job.scenario.http2
-    async with httpx.AsyncClient(verify=tls, limits=limits, trust_env=False, http1=not http2, http2=http2) as client:
+    proxy = httpx.Proxy(job.proxy, ssl_context=tls if job.way == "https" else None) if job.proxy else None
+    async with httpx.AsyncClient(verify=tls, limits=limits, trust_env=False, http1=not http2, http2=http2, proxy=proxy) as client:
 
         async def small() -> None:
             response = await client.get(job.url)

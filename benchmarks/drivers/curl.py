@@ -10,6 +10,9 @@ from benchmarks.scenarios import BIG_SIZE, Download, Job, Measurement, Scenario,
 
 __all__ = ["curl"]
 
+#: libcurl's CURLPROXY_HTTPS2, which pycurl has no name for.
+_HTTPS2 = 3
+
 
 async def curl(job: Job) -> Measurement:
     """libcurl through pycurl; it waits by itself, so this coroutine never does."""
@@ -33,8 +36,11 @@ class _Transfer:
             self.easy.setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1)
         if job.scenario.upload:
             self.easy.setopt(pycurl.POSTFIELDS, bytes(BIG_SIZE))
-        self.easy.setopt(pycurl.PROXY, "")
+        self.easy.setopt(pycurl.PROXY, job.proxy or "")
+        if job.way == "http2":
+            self.easy.setopt(pycurl.PROXYTYPE, _HTTPS2)
         self.easy.setopt(pycurl.CAINFO, job.ca)
+        self.easy.setopt(pycurl.PROXY_CAINFO, job.ca)
         self.easy.setopt(pycurl.WRITEFUNCTION, self._download.add if job.scenario.download else self._pieces.append)
 
     def check(self) -> None:

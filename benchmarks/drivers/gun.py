@@ -113,6 +113,7 @@ async def _measure(reactor: Any, job: Job, work: _Work, **options: Any) -> Measu
     """Measure ``work(connection, turns)`` on all connections, as often at once as the scenario wants; they share the turns."""
     protocol = "http2" if job.scenario.http2 else "http"
     options |= {"transport": "tls", "tls_opts": {"trust_root": job.ca}} if job.scenario.tls else {}
+    options |= {"proxy": job.proxy} if job.proxy else {}
     connections = [
         gun.open("127.0.0.1", job.port, reactor=reactor, protocols=[protocol], **options) for _ in range(job.scenario.connections)
     ]

@@ -368,7 +368,7 @@ class Squid(Proxy):
 class Apache(Proxy):
     """apache with mod_proxy_connect: CONNECT and absolute-form over HTTP/1.1 and HTTP/2, plain and over TLS."""
 
-    program, package, speaks_tls, speaks_http2 = "apache2", "apache2", True, True
+    program, package, speaks_tls, speaks_http2 = "apache2", "apache2-bin", True, True
     modules: ClassVar[Path] = Path("/usr/lib/apache2/modules")
 
     def arguments(self) -> Sequence[str]:

@@ -39,8 +39,9 @@ DIGEST = hashlib.sha256(PIECE * 1024).hexdigest()
 WINDOW = 1_000_000
 MARGIN = gun.Http2Options().stream_window_margin_size
 
-#: What those on the way may have taken and not passed on yet: what they read at once, and what they write before they pause, in bytes.
-BUFFERS = 1_500_000
+#: What those on the way may have taken and not passed on, in bytes: what they read at once, and what they write before they pause. That is
+#: 128 KiB each of the origin, of nghttpx and of the client's socket, 192 KiB of tinyproxy, 64 KiB each of the stream and of either TLS.
+BUFFERS = 1_000_000
 
 #: How often others go to and fro meanwhile.
 ROUNDS = 20
@@ -240,9 +241,10 @@ class PressureCase(TestCase):
         """An origin, which listens over TLS; its port becomes the last of `ports`."""
         from twisted.internet import reactor
 
+        listener: Any = reactor
         server = Server(http2)
         over_tls = TLSMemoryBIOFactory(ServerCreator(self.issued, choose=lambda offered: offered[0]), False, server)
-        listening: Any = reactor.listenTCP(0, over_tls, interface="127.0.0.1")  # type: ignore[attr-defined]
+        listening = listener.listenTCP(0, over_tls, interface="127.0.0.1")
         self.addCleanup(listening.stopListening)
         self.addCleanup(server.drop)
         self.ports.append(listening.getHost().port)

@@ -7,6 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.wire.conversation import CHUNKED, OK, PROTOCOL_VIOLATION, UPGRADE, A, B, Conversation, Outline, outline, response, told
 from twisted_gun.errors import InvalidRequest
 from twisted_gun.headers import authority, check_method, normalise
+from twisted_gun.request import connect_request
 
 REFUSED = [("failed", A, PROTOCOL_VIOLATION), ("close", PROTOCOL_VIOLATION)]
 
@@ -175,6 +176,69 @@ class Section9Tests(SynchronousTestCase):
         """ "The CONNECT method requests that the recipient establish a tunnel": it is no ordinary request."""
         for method in ("CONNECT", b"connect"):
             self.assertRaises(InvalidRequest, check_method, method)
+
+
+class ConnectTests(SynchronousTestCase):
+    """Section 9.3.6: CONNECT."""
+
+    def connect(self, data: bytes) -> Conversation:
+        """A conversation in which `data` answers it."""
+        talk = Conversation()
+        talk.ask_connect(A)
+        talk.receive(data)
+        return talk
+
+    def test_9_3_6_target(self) -> None:
+        """ "There is no default port; a client MUST send the port number" """
+        for host, port, target in (
+            ("example.org", 80, b"example.org:80"),
+            ("example.org", 443, b"example.org:443"),
+            ("::1", 80, b"[::1]:80"),
+        ):
+            self.assertEqual(connect_request(host, port).target, target)
+
+    def test_9_3_6_example(self) -> None:
+        """The section's example, with credentials: "Proxy authentication might be used to establish the authority to create a tunnel." """
+        talk = Conversation()
+        request = connect_request("server.example.com", 443, (), "hello", "world")
+        talk.ask_connect(A, target=request.target, headers=request.headers)
+        line, host, credentials, *rest = talk.written.split(b"\r\n")
+        self.assertEqual((line, host, rest), (b"CONNECT server.example.com:443 HTTP/1.1", b"host: server.example.com:443", [b"", b""]))
+        self.assertEqual(credentials, b"proxy-authorization: Basic aGVsbG86d29ybGQ=")
+
+    def test_9_3_6_no_content(self) -> None:
+        """ "A CONNECT request message does not have content." """
+        for name in ("content-length", "transfer-encoding", "content-type"):
+            self.assertRaises(InvalidRequest, connect_request, "a", 1, ((name.encode(), b"5"),))
+        self.assertEqual(connect_request("a", 1).body, b"")
+
+    def test_9_3_6_success(self) -> None:
+        """ "Any 2xx (Successful) response indicates that the sender (and all inbound proxies) will switch to tunnel mode immediately after
+        the response header section; data received after that header section is from the server identified by the request target." """
+        for status in (200, 204, 299):
+            talk = self.connect(b"HTTP/1.1 %d x\r\n\r\nanything" % status)
+            self.assertEqual(talk.outline, [("response", A, status, (), False), ("tunnel opened", A), ("tunnel", A, b"anything")])
+
+    def test_9_3_6_refusal(self) -> None:
+        """ "Any response other than a successful response indicates that the tunnel has not yet been formed." """
+        for status in (300, 302, 404, 407, 500):
+            talk = self.connect(response((b"content-length", b"5"), status=b"%d x" % status, content=b"hello"))
+            self.assertEqual([entry[0] for entry in talk.outline], ["tunnel refused", "response", "data", "accepting"])
+        talk = self.connect(b"HTTP/1.1 103 x\r\n\r\n")
+        self.assertEqual(([entry[0] for entry in talk.outline], talk.core.switched), (["inform"], False))
+
+    def test_9_3_6_length(self) -> None:
+        """ "A client MUST ignore any Content-Length or Transfer-Encoding header fields received in a successful response to CONNECT." """
+        for field in ((b"content-length", b"3"), (b"transfer-encoding", b"chunked"), (b"content-length", b"x")):
+            talk = self.connect(response(field, content=b"0\r\n\r\n"))
+            self.assertEqual(talk.outline[1:], [("tunnel opened", A), ("tunnel", A, b"0\r\n\r\n")])
+
+    def test_9_3_6_closed(self) -> None:
+        """ "A tunnel is closed when a tunnel intermediary detects that either side has closed its connection": whatever was under way
+        comes first."""
+        talk = self.connect(b"HTTP/1.1 200 x\r\n\r\nlast")
+        talk.lose()
+        self.assertEqual(talk.outline[-2:], [("tunnel", A, b"last"), ("tunnel closed", A)])
 
 
 class Section15Tests(SynchronousTestCase):

@@ -19,6 +19,8 @@ from tests.wire.conversation import (
     told,
 )
 from twisted_gun.events import Headers, Response
+from twisted_gun.request import Forward
+from twisted_gun.wire.core import Request
 
 LINE = b"HTTP/1.1 200 OK\r\n"
 REFUSED = [("failed", A, PROTOCOL_VIOLATION), ("close", PROTOCOL_VIOLATION)]
@@ -94,6 +96,27 @@ class Section3Tests(SynchronousTestCase):
         talk = Conversation()
         talk.ask(A, target=b"http://example.org/x")
         self.assertEqual(talk.written, b"GET http://example.org/x HTTP/1.1\r\nhost: example.org\r\n\r\n")
+
+    def test_3_2_2_to_a_proxy(self) -> None:
+        """ "When making a request to a proxy, other than a CONNECT or server-wide OPTIONS request (as detailed below), a client MUST send
+        the target URI in "absolute-form" as the request-target." """
+        talk = Conversation()
+        request = Request(method=b"GET", target=b"/where?q=now", authority=b"example.org:8080", headers=(), body=b"")
+        talk.ask_for(A, Forward(prefix=b"http://example.org:8080", fields=()).of(request))
+        self.assertEqual(talk.written, b"GET http://example.org:8080/where?q=now HTTP/1.1\r\nhost: example.org:8080\r\n\r\n")
+
+    def test_3_2_3_authority_form(self) -> None:
+        """ "When making a CONNECT request to establish a tunnel through one or more proxies, a client MUST send only the host and port of
+        the tunnel destination as the request-target." """
+        talk = Conversation()
+        talk.ask_connect(A, target=b"www.example.com:80")
+        self.assertEqual(talk.written, b"CONNECT www.example.com:80 HTTP/1.1\r\nhost: www.example.com:80\r\n\r\n")
+
+    def test_3_2_4_to_a_proxy(self) -> None:
+        """For OPTIONS of a server as a whole a proxy is given "an absolute-form of request-target in which the URI has an empty path and no
+        query component": of that "the last proxy on the request chain MUST send a request-target of "*"" """
+        request = Request(method=b"OPTIONS", target=b"*", authority=b"example.org", headers=(), body=b"")
+        self.assertEqual(Forward(prefix=b"http://example.org", fields=()).of(request).target, b"http://example.org")
 
     def test_3_2_4_asterisk_form(self) -> None:
         """ "the client MUST send only "*" (%x2A) as the request-target." """
@@ -180,6 +203,17 @@ class Section6Tests(SynchronousTestCase):
                 self.assertEqual((entry[0], entry[4]), ("response", True))
         told_first = answer(b"HTTP/1.1 103 Early Hints\r\ncontent-length: 5\r\n\r\n" + OK)
         self.assertEqual([entry[0] for entry in told_first], ["inform", "response", "data"])
+
+    def test_6_3_connect(self) -> None:
+        """ "Any 2xx (Successful) response to a CONNECT request implies that the connection will become a tunnel immediately after the empty
+        line that concludes the header fields. A client MUST ignore any Content-Length or Transfer-Encoding header fields received in such
+        a message." """
+        for length in ((b"content-length", b"5"), (b"transfer-encoding", b"chunked")):
+            talk = Conversation()
+            talk.ask_connect(A)
+            talk.receive(response(length, content=b"\r\n0\r\n\r\n"))
+            self.assertEqual(talk.outline, [("response", A, 200, (length,), False), ("tunnel opened", A), ("tunnel", A, b"\r\n0\r\n\r\n")])
+            self.assertTrue(talk.core.switched)
 
     def test_6_3_te_over_cl(self) -> None:
         """ "If a message is received with both a Transfer-Encoding and a Content-Length header field, the Transfer-Encoding overrides

@@ -13,7 +13,7 @@ from tests.wire.conversation import PROTOCOL_VIOLATION, A, B, C, Key, told
 from tests.wire.http2_conversation import Http2Conversation, pushed
 from tests.wire.http2_peer import REQUEST
 from twisted_gun.events import Headers
-from twisted_gun.wire.frames import ErrorCode, settings
+from twisted_gun.wire.frames import ErrorCode, FrameType, settings
 
 OK = (b":status", b"200")
 
@@ -340,6 +340,82 @@ class PushTests(Rfc9113Case):
         self.assertEqual(talk.sent[0][1]["max_concurrent_streams"], 1)
         talk.receive(talk.peer.promise(1, 2), talk.peer.promise(1, 4))
         self.assertEqual(talk.newly_sent(), [("RST_STREAM", 4, "REFUSED_STREAM")])
+
+
+class ConnectTests(Rfc9113Case):
+    """Section 8.5: The CONNECT Method."""
+
+    def connected(self, *, opened: bool = True) -> Http2Conversation:
+        """A tunnel is asked for on stream 1, or open there; on 3 and 5 are requests. What was told and sent so far is put away."""
+        talk = self.talk()
+        talk.ask_connect(A)
+        talk.ask(B)
+        talk.ask(C)
+        if opened:
+            talk.receive(talk.peer.respond(1))
+        talk.newly_sent()
+        talk.steps.clear()
+        return talk
+
+    def test_8_5_stream(self) -> None:
+        """ "In HTTP/2, the CONNECT method establishes a tunnel over a single HTTP/2 stream to a remote host, rather than converting the
+        entire connection to a tunnel." """
+        talk = self.connected()
+        self.assertEqual((talk.core.switched, talk.core.accepting), (False, True))
+        self.assert_alive(talk)
+
+    def test_8_5_fields(self) -> None:
+        """ "The ":method" pseudo-header field is set to CONNECT. The ":scheme" and ":path" pseudo-header fields MUST be omitted. The
+        ":authority" pseudo-header field contains the host and port to connect to" """
+        talk = self.talk()
+        talk.ask_connect(A, target=b"example.org:80", headers=((b"x", b"y"),))
+        fields = ((b":method", b"CONNECT"), (b":authority", b"example.org:80"), (b"x", b"y"))
+        self.assertEqual(talk.newly_sent(), [("HEADERS", 1, fields, False)])
+
+    def test_8_5_success(self) -> None:
+        """ "Once this connection is successfully established, the proxy sends a HEADERS frame containing a 2xx-series status code" """
+        for status in (200, 201, 204, 299):
+            talk = self.connected(opened=False)
+            talk.receive(talk.peer.respond(1, status))
+            self.assertEqual(talk.outline, [("response", A, status, (), False), ("tunnel opened", A)])
+
+    def test_8_5_data(self) -> None:
+        """ "After the initial HEADERS frame sent by each peer, all subsequent DATA frames correspond to data sent on the TCP
+        connection." """
+        talk = self.connected()
+        talk.receive(talk.peer.data(1, b"to me", padding=5))
+        talk.send(A, b"from me")
+        self.assertEqual((talk.outline, talk.newly_sent()), ([("tunnel", A, b"to me")], [("DATA", 1, b"from me", False)]))
+
+    def test_8_5_other_frames(self) -> None:
+        """ "Frame types other than DATA or stream management frames (RST_STREAM, WINDOW_UPDATE, and PRIORITY) MUST NOT be sent on a
+        connected stream and MUST be treated as a stream error (Section 5.4.2) if received." """
+        for fin in (False, True):
+            talk = self.connected()
+            self.assert_stream_error("PROTOCOL_ERROR", talk, talk.peer.headers(1, ((b"x", b"y"),), fin=fin))
+        self.assert_ignored(talk := self.connected(), talk.peer.window(1, 5))
+        self.assert_ignored(talk := self.connected(), talk.peer.frame(FrameType.PRIORITY, 0, 1, b"\0\0\0\x03\x10"))
+
+    def test_8_5_fin(self) -> None:
+        """ "The END_STREAM flag on a DATA frame is treated as being equivalent to the TCP FIN bit.": each direction has its own, and "the
+        final TCP segment or DATA frame could be empty"."""
+        for last in (b"", b"last"):
+            talk = self.connected()
+            talk.receive(talk.peer.data(1, last, True))
+            self.assertEqual(talk.outline[-1], ("tunnel closed", A))
+            talk.send(A, b"more")
+            talk.send(A, last, True)
+            self.assertEqual(talk.newly_sent(), [("DATA", 1, b"more", False), ("DATA", 1, last, True)])
+            self.assert_alive(talk)
+
+    def test_8_5_error(self) -> None:
+        """ "A TCP connection error is signaled with RST_STREAM. A proxy treats any error in the TCP connection … as a stream error (Section
+        5.4.2) of type CONNECT_ERROR." """
+        for opened in (False, True):
+            talk = self.connected(opened=opened)
+            talk.receive(talk.peer.reset(1, ErrorCode.CONNECT_ERROR))
+            self.assertEqual(talk.outline, [("failed", A, "StreamReset(10)")])
+            self.assert_alive(talk)
 
 
 class ReliabilityTests(Rfc9113Case):

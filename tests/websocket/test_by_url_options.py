@@ -9,7 +9,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from twisted_gun.errors import InvalidRequest, OptionError
-from twisted_gun.options import Http2Options, WsOptions
+from twisted_gun.options import Http2Options, Options, ProxyUrl, WsOptions
 from twisted_gun.websocket.aws import AwsSignature
 from twisted_gun.websocket.by_url import Request, attach
 from twisted_gun.websocket.connect_options import ConnectOptions, check_connect_options
@@ -237,18 +237,54 @@ class ConnectOptionsTests(SynchronousTestCase):
         self.assertEqual(asked, [("example.org", 443)] * 2)
 
     def test_proxy(self) -> None:
-        """A proxy is checked, and then refused: there are none yet. Its headers are not shown."""
-        good: tuple[Any, ...] = ("http", "proxy.example", 3128, [])
-        error = self.assertRaises(OptionError, check_connect_options, {"proxy": good})
-        self.assertIn("no proxies yet", str(error))
+        """A proxy is for every origin; its options become those of `open`, or are by default those of the connection."""
+        proxy: tuple[Any, ...] = ("http", "proxy.example", 3128, [])
+        for own in (True, False):
+            opened = self.opened(URL, own=own, proxy=proxy, timeout=5.0)
+            self.assertEqual(opened["proxy"], [ProxyUrl(scheme="http", host="proxy.example", port=3128)])
+            self.assertEqual((opened["connect_timeout"], opened["tunnel_timeout"]), (5.0, 5.0))
+        given = {"timeout": 1.0, "tunnel_timeout": 2.0, "transport_opts": {"minimum": "1.3"}}
+        for options in (given, list(given.items())):
+            opened = self.opened(URL, proxy=["https", "192.0.2.1", 8443, options], proxy_headers={"x": "y"})
+            self.assertEqual([opened[name] for name in ("connect_timeout", "domain_lookup_timeout", "tunnel_timeout")], [1.0, 1.0, 2.0])
+            self.assertEqual((opened["proxy_tls_opts"].minimum, opened["proxy_headers"]), ("1.3", {"x": "y"}))
+            self.assertEqual(Options(**opened).proxy_headers, ((b"x", b"y"),))
+
+    def test_proxy_mode(self) -> None:
+        """A websocket goes through a tunnel, and so does TLS; what is asked for without either, and over HTTP/1.1, needs none."""
+        proxy: tuple[Any, ...] = ("http", "proxy.example", 3128, [])
+        for url, protocols, mode in (
+            ("ws://example.org", ["http1"], "tunnel"),
+            ("http://example.org", ["http1"], "absolute"),
+            ("http://example.org", ["http2"], "tunnel"),
+        ):
+            self.assertEqual(self.opened(url, protocols=protocols, proxy=proxy)["proxy_mode"], mode)
+
+    def test_bad_proxy(self) -> None:
+        """It is checked at the call; its headers are not shown, and are to be left out without it."""
         bad: list[Any] = [("socks", "a", 3128, []), ("http", "a b", 3128, []), ("http", "a", 0, []), ("http", "a", 1), "http://a:1"]
         for proxy in bad:
             error = self.assertRaises(OptionError, check_connect_options, {"proxy": proxy})
-            self.assertNotIn("no proxies yet", str(error))
-        error = self.assertRaises(OptionError, check_connect_options, {"proxy": good, "proxy_headers": {"a": f"{SECRET}\n"}})
-        self.assertEqual(error.option, "connect_options.proxy_headers")
-        self.assertNotIn(SECRET, str(error))
+            self.assertEqual(error.option, "connect_options.proxy")
+        of_options: dict[str, Any] = {
+            "timeout": {"timeout": -1},
+            "tunnel_timeout": {"tunnel_timeout": "5"},
+            "transport_opts.minimum": {"transport_opts": {"minimum": "1.0"}},
+            "transport_opts": {"transport_opts": 5},
+            "pool": {"pool": 5},
+        }
+        for name, options in of_options.items():
+            error = self.assertRaises(OptionError, check_connect_options, {"proxy": ("https", "a", 1, options)})
+            self.assertEqual(error.option, f"connect_options.proxy.{name}")
+        plain: tuple[Any, ...] = ("http", "a", 1, {"transport_opts": {}})
+        self.assertRaises(OptionError, check_connect_options, {"proxy": plain})
+        good: tuple[Any, ...] = ("http", "a", 1, [])
+        for headers in ({"a": f"{SECRET}\n"}, {"cookie": SECRET}):
+            error = self.assertRaises(OptionError, check_connect_options, {"proxy": good, "proxy_headers": headers})
+            self.assertEqual(error.option, "connect_options.proxy_headers")
+            self.assertNotIn(SECRET, str(error))
         self.assertRaises(OptionError, check_connect_options, {"proxy_headers": {"a": "b"}})
+        self.assertRaises(OptionError, check_connect_options, {"proxy": good, "endpoint": lambda host, port: None})
 
     def test_refused(self) -> None:
         """Each option is checked at the call, and named."""

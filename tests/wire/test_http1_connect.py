@@ -135,7 +135,7 @@ class OpenedTests(SynchronousTestCase):
             talk = pending()
             talk.receive(*pieces)
             self.assertEqual(talk.outline, expected)
-            self.assertEqual((talk.core.switched, talk.core.accepting, talk.core.served), (True, False, True))
+            self.assertEqual((talk.core.switched, talk.core.accepting, talk.core.served), (True, False, False))
 
     def test_steps(self) -> None:
         """The steps themselves: the response, which does not end the stream, then the tunnel, then its first bytes."""

@@ -129,11 +129,10 @@ class OpenedTests(ConnectCase):
     def test_steps(self) -> None:
         """The steps themselves."""
         talk = self.pending()
-        self.assertFalse(talk.core.served)
         head = Response(stream=A, fin=False, status=200, headers=())
         self.assertEqual(talk.receive(talk.peer.respond(1)), [head, TunnelOpened(A)])
         self.assertEqual(talk.receive(talk.peer.data(1, b"hi")), [TunnelData(A, b"hi")])
-        self.assertTrue(talk.core.served)
+        self.assertFalse(talk.core.served)  # to make a tunnel is not yet to serve
 
     def test_length_is_ignored(self) -> None:
         """RFC 9110 section 9.3.6: "A client MUST ignore any Content-Length", whatever it says."""
@@ -323,6 +322,8 @@ class FaultTests(ConnectCase):
                     talk.hold(A, False)
                     self.assertEqual(talk.outline, [("tunnel", A, b"bye"), ("tunnel closed", A)])
                     self.assertEqual(talk.newly_sent(), [("RST_STREAM", 1, "STREAM_CLOSED")])
+                    talk.receive(talk.peer.data(1, b"on its way"), talk.peer.data(1, b"", True))
+                    self.assertEqual(talk.newly_sent(), [])
                     self.assert_alive(talk)
 
     def test_push(self) -> None:

@@ -228,7 +228,7 @@ class DialogueTests(SynchronousTestCase):
         for talk in (early, late):
             self.assertFalse(talk.core.served or talk.core.renewable)
             self.assertEqual(talk.receive(REPLY_V4), [TunnelOpened(A)])
-            self.assertTrue(talk.core.served)
+            self.assertFalse(talk.core.served)  # to make a tunnel is not yet to serve
 
     def test_authentication(self) -> None:
         """Username and password are sent once the proxy has chosen that method, and the request once it took them."""

@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from twisted_gun.errors import TimedOut
+from twisted_gun.net.straight import watch_sending
 from twisted_gun.net.timer import Deadlines
 from twisted_gun.net.tunnel import TunnelTransport
 
@@ -29,8 +30,9 @@ class Carrier(TunnelTransport):
     The transport of any protocol, over the stream `stream` of `hop`.
 
     What the protocol raises is logged, and ends this tunnel and no other. From within a call of its own it is told nothing at all.
-    After `loseConnection` the peer has `closing_timeout` seconds to say that it is the end, too. A pull producer is asked for more
-    in turns of its own, and waited for. `ended` is called once the protocol was told of the end.
+    After `loseConnection` all is sent that was written, as long as the peer takes some of it within `closing_timeout` seconds; then it has
+    as long again to say that it is the end, too. Only then the protocol is told. A pull producer is asked for more in turns of its own, and
+    waited for. `ended` is called once the protocol was told of the end.
     """
 
     def __init__(self, hop: Any, stream: object, deadlines: Deadlines, closing_timeout: float | None, ended: Callable[[], object]) -> None:
@@ -66,15 +68,16 @@ class Carrier(TunnelTransport):
                 self._finish()
 
     def _finish(self) -> None:
-        if self._closing_timeout is not None:
-            self._deadlines.set((self, "closing"), self._closing_timeout, self._closing_timed_out)
+        if self._closing_timeout is not None and not self.whole:  # else the hop closes, and sees to that
+            watch_sending(self._deadlines, (self, "closing"), self._closing_timeout, self.sent, self._closing_timed_out)
         self._ask(self._hop.core.data(self._stream, b"", True, self._now()))
 
     def _closing_timed_out(self) -> None:
         seconds = self._closing_timeout
-        late = TimedOut("closing", seconds, f"the peer of the tunnel did not take what was sent within {seconds} seconds of its end")
+        late = TimedOut("closing", seconds, f"the peer of the tunnel took none of what was sent for {seconds} seconds after its end")
+        left = self.unsent()
         # Where all was sent, it is only a peer that has not closed its side: Twisted's transports do not wait for that.
-        self.give_up(Failure(late if self._blocked else ConnectionDone()))
+        self.give_up(Failure(late if left or (left is None and self._blocked) else ConnectionDone()))
 
     # IConsumer.
 
@@ -120,6 +123,11 @@ class Carrier(TunnelTransport):
             except Exception:
                 _log.failure("{protocol} raised; its tunnel is given up", protocol=self._protocol)
                 self.give_up(Failure())
+
+    def closed(self) -> None:
+        """The end, in good order; of a connection that is closed from here, only when that has sent all and is lost."""
+        if not self.whole or self._hop.lost:
+            super().closed()
 
     def _tell_end(self) -> None:
         for stage in ("closing", "end", "resume"):

@@ -21,7 +21,7 @@ from zope.interface import implementer
 
 from twisted_gun.errors import ConnectionFailed, GunError, ShuttingDown, TimedOut
 from twisted_gun.events import StreamEvent
-from twisted_gun.net.straight import FULL_READ, read_more, straight_write, unsent
+from twisted_gun.net.straight import FULL_READ, read_more, sent, straight_write, unsent, watch_sending
 from twisted_gun.net.timer import Deadlines
 from twisted_gun.net.tls import tls_failure
 from twisted_gun.wire.core import Core
@@ -145,14 +145,15 @@ class Hop(Protocol, Generic[AnyCore]):
         self._out: list[bytes] = []
         self._core_deadline: float | None = None
         self._reason: GunError | None = None  # why we closed it
-        self._written = self._taken = 0  # bytes given to the transport; and what of it was gone when last looked
+        self._written = 0  # bytes given to the transport
         self._sending_paused = False
         self._queued = 0  # bytes that were written in the midst of this turn
         self._holding = False  # whether those who send are paused because of that
         self._splice: Callable[[bytes], None] | None = None
         self.running = False  # between the start of the core and the end of the connection
         self.lost = False  # whether the transport is gone, of which those above may not have been told yet
-        self._closing = self._producing = False
+        self.cut_off: GunError | None = None  # why an orderly close of ours may have lost what was still to be sent
+        self._closing = self._producing = self._stalled = False
 
     # From the transport.
 
@@ -197,10 +198,22 @@ class Hop(Protocol, Generic[AnyCore]):
             error = self.core.last_words or error
         # In good order only if that was our own intention: a peer that closes while nothing is under way is "closed" too.
         end = self._reason if self._closing else error
+        if self._closing and not clean and not self._stalled:
+            self.cut_off = error
         self._queue.append(_Lost(end))
         self.perform([])
 
     # From above.
+
+    def unsent(self) -> int | None:
+        """How many bytes wait to be sent, here and below; None if that is unknown."""
+        waiting = unsent(self.transport)
+        here = sum(map(len, self._out)) + sum(len(step.data) for step in self._queue if type(step) is Write)
+        return None if waiting is None else waiting + here
+
+    def sent(self) -> int | None:
+        """A number that grows as what was written goes out; None if that is unknown."""
+        return sent(self.transport, self._written)
 
     def splice(self, receive: Callable[[bytes], None] | None) -> None:
         """
@@ -332,7 +345,15 @@ class Hop(Protocol, Generic[AnyCore]):
                 return
         self.transport.loseConnection()  # type: ignore[union-attr]
         if self.core.closing_timeout is not None:
-            self._after("closing", self.core.closing_timeout, self.abort)
+            watch_sending(self._deadlines, (self, "closing"), self.core.closing_timeout, self.sent, self._closing_stalled)
+
+    def _closing_stalled(self) -> None:
+        """Nothing goes out any more, or all has and the peer does not close."""
+        seconds = self.core.closing_timeout
+        self._stalled = True
+        if self.unsent() != 0:
+            self.cut_off = TimedOut("closing", seconds, f"the peer took none of what was sent for closing_timeout = {seconds} seconds")
+        self.abort()
 
     def _gone(self, step: _Lost) -> None:
         self.running = False
@@ -455,16 +476,11 @@ class Hop(Protocol, Generic[AnyCore]):
             self.transport.unregisterProducer()  # type: ignore[union-attr]
 
     def _watch_sending(self) -> None:
-        """Abort a connection whose peer takes nothing for `send_timeout`; a slow peer is not a dead one."""
+        """Abort a connection whose peer takes nothing for `send_timeout`."""
         if self._options.send_timeout is not None:
-            self._taken = self._written - (unsent(self.transport) or 0)
-            self._after("write", self._options.send_timeout, self._sending_stalled)
+            watch_sending(self._deadlines, (self, "write"), self._options.send_timeout, self.sent, self._sending_stalled)
 
     def _sending_stalled(self) -> None:
-        waiting = unsent(self.transport)
-        if waiting is not None and self._written - waiting > self._taken:
-            self._watch_sending()
-            return
         reason = TimedOut("write", self._options.send_timeout, "the peer took none of what was sent for send_timeout seconds")
         if self.running:
             self._queue.extend(self.core.connection_lost(reason, clean=False))

@@ -46,7 +46,8 @@ class Proxy:
 
     With `socks` it speaks SOCKS5, else HTTP: HTTP/2 where ALPN has chosen that, of which `may_share` says whether it can be. `creator` is
     what makes the TLS of `endpoint`, where that is ours. `headers` are sent along with each CONNECT. `tunnel_timeout` bounds the time from
-    the request for a tunnel to the answer, in seconds, None for no limit; `closing_timeout` that from a tunnel's end here to its end there.
+    the request for a tunnel to the answer, in seconds, None for no limit; `closing_timeout` that from a tunnel's end here to its end there,
+    without what a peer takes to receive what was sent, as long as it receives some of it.
     """
 
     reactor: Any
@@ -112,18 +113,21 @@ class Proxy:
             link.dial()
 
     def choose(self, negotiated: bytes | None) -> TunnelCore:
-        """The core for what ALPN has negotiated, None where there was none."""
+        """The core for what ALPN has negotiated, None where there was none; only the end of its transport has a limit of time."""
+        core = self._core(negotiated)
+        core.closing_timeout = self.closing_timeout
+        return core
+
+    def _core(self, negotiated: bytes | None) -> TunnelCore:
         if self.socks:
             return Socks5(self._socks_options)
         if negotiated in (None, b"http/1.1"):
             return Http1(HttpOptions())
         if negotiated != b"h2":
             raise ConnectionFailed(f"the proxy {self.name} chose {negotiated!r} by ALPN, which is not spoken here (RFC 7301 section 3.2)")
+        # A proxy that goes away lets its tunnels live on.
         options = Http2Options(closing_timeout=None, send_timeout=self.hop_options.send_timeout)
-        core = http2_core(options, b"https", lambda parent, method: None)  # nothing is promised: pushes are off
-        # A proxy that goes away lets its tunnels live on; only the end of the transport has a limit.
-        core.closing_timeout = self.closing_timeout
-        return core
+        return http2_core(options, b"https", lambda parent, method: None)  # nothing is promised: pushes are off
 
     def gone(self, link: _Link) -> None:
         """`link` is no more."""
@@ -251,11 +255,13 @@ class _Link(ClientFactory):
             if not tunnel.result.called:  # by what came of the one before it
                 self._proxy.place(tunnel)
 
-    def _lose(self, tunnel: _Tunnel, reason: GunError) -> None:
-        if tunnel.carrier is not None:
-            tunnel.carrier.lost(reason)
-        else:
+    def _lose(self, tunnel: _Tunnel, reason: GunError, orderly: bool = False) -> None:
+        if tunnel.carrier is None:
             tunnel.fail(unanswered(self._proxy.name, tunnel.destination, reason))
+        elif orderly:
+            tunnel.carrier.closed()
+        else:
+            tunnel.carrier.lost(reason)
 
     def _place_again(self, tunnel: _Tunnel, reason: GunError) -> None:
         """The proxy certainly did not look at `tunnel`: ask for it elsewhere, once."""
@@ -299,14 +305,14 @@ class _Link(ClientFactory):
         name = self._proxy.name
         self._end(unreached(name, connect_failure(name, reason)))
 
-    def _end(self, reason: GunError) -> None:
-        """It was lost, or never there."""
+    def _end(self, reason: GunError, orderly: bool = False) -> None:
+        """It was lost, or never there; `orderly` is what was closed from here, once all was sent."""
         self._closing = True
         waiting, self._waiting = self._waiting, {}
         tunnels = list(self._tunnels)
         self._proxy.gone(self)
         for tunnel in tunnels:
-            self._lose(tunnel, reason)
+            self._lose(tunnel, reason, orderly)
         for tunnel in waiting:
             if tunnel.result.called:  # by what came of the one before it
                 continue
@@ -382,5 +388,6 @@ class _Link(ClientFactory):
             self._lose(tunnel, reason)
 
     def lost(self, hop: Hop[Any], reason: GunError | None) -> None:
+        reason = reason or hop.cut_off
         why = reason or ConnectionFailed("the connection was closed")
-        self._end(why if self._up else unreached(self._proxy.name, why))
+        self._end(why if self._up else unreached(self._proxy.name, why), reason is None)

@@ -1,5 +1,5 @@
 """
-Writing straight to the socket, how much waits in user space, and how much is read at once.
+Writing straight to the socket, how much waits in user space and whether that goes out, and how much is read at once.
 
 Twisted queues what is written and sends it in the reactor's next turn: two calls of epoll_ctl and one turn for every small
 message. When nothing is queued the bytes may go to the kernel at once, which is worth 25 to 50 % on small requests. Twisted
@@ -10,7 +10,7 @@ It knows neither protocols nor TLS.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from errno import ENOBUFS, EWOULDBLOCK
 from typing import Any, TypeGuard
 
@@ -21,7 +21,9 @@ from twisted.internet.main import CONNECTION_LOST
 from twisted.protocols.policies import ProtocolWrapper
 from zope.interface import directlyProvides, providedBy
 
-__all__ = ["FULL_READ", "read_more", "straight", "straight_write", "unsent"]
+from twisted_gun.net.timer import Deadlines
+
+__all__ = ["FULL_READ", "Indirect", "read_more", "sent", "straight", "straight_write", "unsent", "watch_sending"]
 
 #: What Twisted reads at once, in bytes; a read of this size was cut off by it.
 FULL_READ = tcp.Connection.bufferSize
@@ -94,14 +96,57 @@ def straight(transport: ITransport) -> ITransport:
     return _Straight(transport) if _is_plain_socket(transport) else transport  # type: ignore[return-value]
 
 
+class Indirect:
+    """A transport whose bytes go out by another one, which knows what has become of them."""
+
+    def unsent(self) -> int | None:
+        """How many bytes written to it the kernel has not taken yet; None if that is unknown."""
+        raise NotImplementedError
+
+    def sent(self) -> int | None:
+        """A number that grows as what was written to it goes out; None if that is unknown."""
+        raise NotImplementedError
+
+
 def unsent(transport: object) -> int | None:
     """How many bytes written to `transport` the kernel has not taken yet; None if that is unknown."""
+    lowest = _lowest(transport)
+    if isinstance(lowest, Indirect):
+        return lowest.unsent()
+    if not isinstance(lowest, tcp.Connection):
+        return None
+    return len(lowest.dataBuffer) - lowest.offset + lowest._tempDataLen
+
+
+def sent(transport: object, written: int) -> int | None:
+    """A number that grows as what was written to `transport`, so far `written` bytes, goes out; None if that is unknown."""
+    lowest = _lowest(transport)
+    if isinstance(lowest, Indirect):
+        return lowest.sent()
+    waiting = unsent(lowest)
+    return None if waiting is None else written - waiting
+
+
+def _lowest(transport: object) -> object:
     while isinstance(transport, ProtocolWrapper):
         transport = transport.transport
-    socket = transport._transport if isinstance(transport, _Straight) else transport
-    if not isinstance(socket, tcp.Connection):
-        return None
-    return len(socket.dataBuffer) - socket.offset + socket._tempDataLen
+    return transport._transport if isinstance(transport, _Straight) else transport
+
+
+def watch_sending(
+    deadlines: Deadlines, key: Hashable, seconds: float, sent: Callable[[], int | None], stalled: Callable[[], None]
+) -> None:
+    """Call `stalled` once nothing has gone out for `seconds`, by the number that `sent` gives: a slow peer is not a dead one."""
+    before = sent()
+
+    def look() -> None:
+        now = sent()
+        if before is not None and now is not None and now > before:
+            watch_sending(deadlines, key, seconds, sent, stalled)
+        else:
+            stalled()
+
+    deadlines.set(key, seconds, look)
 
 
 def read_more(transport: object) -> None:

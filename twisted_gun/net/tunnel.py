@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from twisted_gun.errors import GunError
+from twisted_gun.net.straight import Indirect
 from twisted_gun.net.timer import Deadlines
 from twisted_gun.wire.steps import Steps
 
@@ -23,10 +24,12 @@ __all__ = ["CORE", "TRANSPORT", "TunnelTransport"]
 
 # Why what is sent has to wait: the core of the hop says so; its transport says so.
 CORE, TRANSPORT = 1, 2
+#: How long, in seconds, the peer's end is waited for where nothing is wanted of it: last words need their time to reach it.
+_LINGERS = 1.0
 
 
 @implementer(ITransport, IConsumer, IPushProducer)
-class TunnelTransport:
+class TunnelTransport(Indirect):
     """
     The transport of `protocol`, over the stream `stream` of `hop`.
 
@@ -39,6 +42,11 @@ class TunnelTransport:
     #: Whether the peer has said that it sends no more.
     finished = False
 
+    @staticmethod
+    def lingers() -> bool:
+        """Whether after our end the peer's is waited for as long as it takes; whoever makes this transport may know better."""
+        return True
+
     def __init__(self, hop: Any, stream: object, deadlines: Deadlines, whole: bool) -> None:
         self._hop = hop
         self._stream = stream
@@ -48,6 +56,7 @@ class TunnelTransport:
         self._protocol: Any = None
         self._producer: Any = None
         self._blocked = 0
+        self._last: int | None = None  # what the hop has sent when the last byte of this is
         self._asking = False  # whether the protocol is asking for the end just now
         self._reason: Failure | None = None  # why it has ended
 
@@ -77,6 +86,8 @@ class TunnelTransport:
         if not self.disconnecting:
             self.disconnecting = True
             self._ask(self._hop.core.data(self._stream, b"", True, self._now()))
+            if not self.whole and not self.lingers():  # a proxy need not hand our end on, and the peer's would never come
+                self._deadlines.set((self, "closing"), _LINGERS, lambda: self.give_up(Failure(ConnectionDone())))
 
     def abortConnection(self) -> None:
         """Send and receive no more."""
@@ -98,6 +109,32 @@ class TunnelTransport:
 
     def getHost(self) -> Any:
         return self._hop.transport.getHost()
+
+    # Indirect.
+
+    def unsent(self) -> int | None:
+        waiting = self._hop.unsent()
+        if self.whole:
+            return waiting  # type: ignore[no-any-return]
+        queued = self._hop.core.queued(self._stream)
+        if queued or waiting is None:
+            return (waiting or 0) + queued or None
+        sent, last = self._hop.sent(), self._mark(queued)
+        return waiting if last is None else max(last - sent, 0)
+
+    def sent(self) -> int | None:
+        sent: int | None = self._hop.sent()
+        if self.whole:
+            return sent
+        queued = self._hop.core.queued(self._stream)
+        last = self._mark(queued)
+        return (sent or 0) - queued if last is None else min(sent or 0, last)
+
+    def _mark(self, queued: int) -> int | None:
+        """Once the last byte is with the hop, what others send there later is behind it, and says nothing of it."""
+        if self._last is None and self.disconnecting and not queued:
+            self._last = (self._hop.sent() or 0) + (self._hop.unsent() or 0)
+        return self._last
 
     # ITCPTransport, which TLS says that it is, whatever it stands on.
 
@@ -174,7 +211,8 @@ class TunnelTransport:
             self._tell_end()
 
     def _tell_end(self) -> None:
-        self._deadlines.clear((self, "end"))
+        for stage in ("closing", "end"):
+            self._deadlines.clear((self, stage))
         protocol, self._protocol = self._protocol, None
         self._producer = None
         if protocol is not None:

@@ -62,7 +62,7 @@ def nested(name: str, kind: type[_Value], value: object) -> _Value:
     if isinstance(value, kind):
         return value
     if not isinstance(value, Mapping):
-        raise OptionError(name, f"a dict or a {kind.__name__}", value)
+        raise OptionError(name, f"a dict or a {kind.__name__}, not {type(value).__name__}")
     known = {option.name for option in fields(kind)}  # type: ignore[arg-type]
     for key in value:
         if key in NOT_YET:

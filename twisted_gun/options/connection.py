@@ -101,7 +101,7 @@ class Options:
         object.__setattr__(self, "proxy", proxy_urls(self.proxy))
         object.__setattr__(self, "proxy_headers", self._checked_proxy_headers())
         check(self, "proxy_mode", self.proxy_mode in ("tunnel", "absolute"), "'tunnel' or 'absolute'")
-        check(self, "endpoint", self.endpoint is None or not self.proxy, "None where a proxy is given")
+        check(self, "endpoint", self.endpoint is None or self.proxy in ((), "env"), "None where a proxy is given")
 
     def _checked_proxy_headers(self) -> Headers:
         expected = "header fields, where the last proxy is one of HTTP"

@@ -65,8 +65,9 @@ class Destination:
         _check_end(self)
         for name in ("username", "password"):
             value = getattr(self, name)
-            check_secret(self, name, value is None or isinstance(value, (str, bytes)), "str or bytes, or None")
-            fit = value is None or not _NOT_IN_CREDENTIALS[name].search(value.encode() if isinstance(value, str) else value)
+            data = b"" if value is None else credential(value)
+            check_secret(self, name, data is not None, "str or bytes, or None")
+            fit = not _NOT_IN_CREDENTIALS[name].search(data or b"")
             check_secret(self, name, fit, f"no control characters{', and no colon' if name == 'username' else ''} (RFC 7617 section 2)")
         check_secret(self, "username", (self.username is None) is (self.password is None), "to be given with password, or not at all")
 
@@ -98,6 +99,14 @@ class SocksOptions:
         object.__setattr__(self, "auth", (_method(self.auth),))
 
 
+def credential(value: object) -> bytes | None:
+    """A username or a password as bytes; None where it is neither str nor bytes, or cannot be encoded."""
+    try:
+        return value.encode() if isinstance(value, str) else value if isinstance(value, bytes) else None
+    except UnicodeEncodeError:  # a lone surrogate
+        return None
+
+
 def check_secret(owner: object, name: str, allowed: bool, expected: str) -> None:
     """As `check`, but the value is not shown."""
     if not allowed:
@@ -125,8 +134,8 @@ def _method(auth: object) -> Any:
         return "none"
     entry = methods[0] if len(methods) == 1 else None
     if isinstance(entry, (list, tuple)) and len(entry) == 3 and entry[0] == "username_password":
-        secrets = [text.encode() if isinstance(text, str) else text for text in entry[1:]]
-        if all(isinstance(text, bytes) and 0 < len(text) <= _LONGEST_CREDENTIAL for text in secrets):
+        secrets = [credential(text) for text in entry[1:]]
+        if all(secret is not None and 0 < len(secret) <= _LONGEST_CREDENTIAL for secret in secrets):
             return ("username_password", *secrets)
     raise OptionError("socks_opts.auth", expected)
 

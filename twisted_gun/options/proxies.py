@@ -33,7 +33,7 @@ def proxy_urls(value: object) -> str | tuple[ProxyUrl, ...]:
     """The option `proxy` as proxies, the first to be dialled first, or "env"; raises `OptionError`, which shows no credentials."""
     if value is None:
         return ()
-    if value == "env":
+    if isinstance(value, str) and value == "env":
         return "env"
     if isinstance(value, (str, bytes, ProxyUrl)):
         return (_proxy_url(value),)
@@ -51,7 +51,8 @@ def proxies_of_environment(scheme: str, host: str, port: int) -> tuple[ProxyUrl,
 
     proxies = getproxies_environment()
     url = proxies.get(scheme) or proxies.get("all")
-    if not url or proxy_bypass_environment(f"[{host}]:{port}" if ":" in host else f"{host}:{port}", proxies):
+    spellings = (f"[{host}]:{port}", host) if ":" in host else (f"{host}:{port}",)
+    if not url or any(proxy_bypass_environment(spelling, proxies) for spelling in spellings):
         return ()
     return (_proxy_url(url if "://" in url else f"http://{url}"),)
 
@@ -76,7 +77,10 @@ def _proxy_url(value: object) -> ProxyUrl:
 def _credentials(scheme: str, username: str | None, password: str | None) -> dict[str, bytes]:
     if username is None and password is None:
         return {}
-    secrets = unquote_to_bytes(username or ""), unquote_to_bytes(password or "")
+    try:
+        secrets = unquote_to_bytes(username or ""), unquote_to_bytes(password or "")
+    except UnicodeEncodeError:  # a lone surrogate
+        raise OptionError("proxy", _EXPECTED) from None
     if scheme == "socks5" and not all(0 < len(secret) <= _LONGEST for secret in secrets):
         raise OptionError("proxy", "username and password of 1 to 255 bytes each (RFC 1929)")
     if b":" in secrets[0] or any(byte < 32 or byte == 127 for secret in secrets for byte in secret):

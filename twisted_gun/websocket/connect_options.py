@@ -2,7 +2,7 @@
 How a request by URL is connected: the option ``connect_options``, and what of it becomes options of `twisted_gun.open`.
 
 Each attempt is a connection of its own. What belongs to the origin that was asked for first (its name, its endpoint, our certificate) is
-not used for another one, to which a redirect leads.
+not used for another one, to which a redirect leads. A proxy is there for all of them.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from typing import Any, Union
 from twisted.internet.interfaces import IStreamClientEndpoint
 
 from twisted_gun.errors import InvalidRequest, OptionError
-from twisted_gun.headers import HeadersLike, authority, check_host, normalise
-from twisted_gun.options import Http2Options, TcpOptions, TlsOptions
+from twisted_gun.headers import authority, check_host
+from twisted_gun.options import Http2Options, Options, ProxyUrl, TcpOptions, TlsOptions, nested
+from twisted_gun.request import connect_request
 from twisted_gun.websocket.url import Target
 
 __all__ = ["ConnectOptions", "check_connect_options"]
@@ -34,6 +35,14 @@ _SETTINGS = {
     "max_header_list_size": "max_header_list_size",
 }
 
+#: What `twisted_gun.open` calls the options of a proxy, and what they are called here.
+_OF_PROXY = {
+    "connect_timeout": "proxy.timeout",
+    "domain_lookup_timeout": "proxy.timeout",
+    "tls_opts": "proxy.transport_opts",
+    "tunnel_timeout": "proxy.tunnel_timeout",
+}
+
 _Endpoint = Union[IStreamClientEndpoint, Callable[[str, int], Any]]
 
 
@@ -45,9 +54,13 @@ class ConnectOptions:
     `timeout` bounds each step of connecting: the lookup of the name, TCP, TLS. `protocols` are "http1" and "http2": over TLS they are
     offered by ALPN in that order; without TLS the first is spoken. `hostname` is the name that is verified, sent as SNI and as Host,
     where the URL has an address. `transport_opts` are options of TCP or TLS, as `gun.open` has them. `client_settings` are HTTP/2
-    settings by their RFC names in lower case. `proxy`, a (scheme, address, port, options) tuple, and `proxy_headers` are checked, and then
-    refused: there are no proxies yet. `endpoint` is dialled instead of host and port; a callable (host, port) gives one for
+    settings by their RFC names in lower case. `endpoint` is dialled instead of host and port; a callable (host, port) gives one for
     every origin.
+
+    `proxy` is a (scheme, address, port, options) tuple of an "http" or "https" proxy, and `proxy_headers` are fields for it alone, such as
+    Proxy-Authorization. Its options are `timeout`, for the lookup of its name and connecting to it; `tunnel_timeout`, for its answer; both
+    by default as above; and `transport_opts`, options of TLS with an https proxy. It is asked for a tunnel (RFC 9110 section 9.3.6), but
+    for pages of http, which are asked of the proxy itself.
     """
 
     client_settings: Http2Options = field(default_factory=Http2Options)
@@ -93,6 +106,10 @@ class ConnectOptions:
         endpoint = self._endpoint(target, own)
         if endpoint is not None:
             options["endpoint"] = endpoint
+        if self.proxy is not None:
+            # Many proxies make tunnels to the port of https only. HTTP/2 is for the origin to speak, not for the proxy.
+            direct = not target.websocket and options["protocols"] == ["http"]
+            options |= {"proxy_mode": "absolute" if direct else "tunnel", **self._through_proxy(self.proxy)}
         return options
 
     def host_header(self, target: Target) -> bytes | None:
@@ -131,10 +148,6 @@ class ConnectOptions:
         return self.endpoint(target.host, target.port)
 
     def _check_proxy(self) -> None:
-        try:
-            normalise(self.proxy_headers)
-        except InvalidRequest as error:
-            raise OptionError("connect_options.proxy_headers", f"header fields ({error})") from None
         if self.proxy is None:
             _check("proxy_headers", not self.proxy_headers, "to be left out where there is no proxy")
             return
@@ -142,7 +155,34 @@ class ConnectOptions:
         four = isinstance(proxy, (tuple, list)) and len(proxy) == 4 and isinstance(proxy[3], (Mapping, list))
         fit = four and proxy[0] in ("http", "https") and type(proxy[2]) is int and 0 < proxy[2] < 65536
         _check("proxy", fit, "a (scheme, address, port, options) tuple whose scheme is 'http' or 'https', or None")
-        _through_proxy(proxy[0], _host("proxy", proxy[1]), proxy[2], self.proxy_headers)
+        _check("proxy", self.endpoint is None, "to be left out where an endpoint is given")
+        try:
+            connect_request("localhost", 80, Options(**self._through_proxy(proxy)).proxy_headers)
+        except InvalidRequest as error:
+            raise OptionError("connect_options.proxy_headers", f"header fields for a proxy ({error})") from None
+        except OptionError as error:
+            name = error.option.removeprefix("connect_options.")
+            for option, here in _OF_PROXY.items():
+                name = name.replace(option, here)
+            raise OptionError(f"connect_options.{name}", str(error).partition("expected ")[2]) from None
+
+    def _through_proxy(self, proxy: tuple[str, str, int, Any]) -> dict[str, Any]:
+        """The options of `twisted_gun.open` that lead through `proxy`; raises `OptionError`, which may name one of those."""
+        scheme, address, port, given = proxy
+        options = {"tunnel_timeout": self.timeout, **_pairs("proxy", given)}
+        through: dict[str, Any] = {
+            "proxy": [ProxyUrl(scheme=scheme, host=_host("proxy", address), port=port)],
+            "proxy_headers": self.proxy_headers,
+            "tunnel_timeout": options.pop("tunnel_timeout"),
+        }
+        if "timeout" in options:
+            through["connect_timeout"] = through["domain_lookup_timeout"] = options.pop("timeout")
+        if scheme == "https" and "transport_opts" in options:
+            through["proxy_tls_opts"] = nested("tls_opts", TlsOptions, _pairs("proxy.transport_opts", options.pop("transport_opts")))
+        for name in options:
+            known = "timeout, tunnel_timeout, and transport_opts where its scheme is https"
+            raise OptionError(f"connect_options.proxy.{name}", f"one of the options of a proxy: {known}")
+        return through
 
 
 def check_connect_options(given: object) -> ConnectOptions:
@@ -155,11 +195,6 @@ def check_connect_options(given: object) -> ConnectOptions:
         if name not in known:
             raise OptionError(f"connect_options.{name}", f"one of the options {', '.join(sorted(known))}")
     return ConnectOptions(**options)
-
-
-def _through_proxy(scheme: str, host: str, port: int, headers: HeadersLike) -> dict[str, Any]:
-    """The options of `twisted_gun.open` that lead through a proxy: the one place to change when there are some."""
-    raise OptionError("connect_options.proxy", "to be left out: this version has no proxies yet")
 
 
 def _pairs(name: str, given: Any) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from twisted_gun.errors import GunError, LimitReached
@@ -32,7 +32,7 @@ class Request:
     method: bytes
     target: bytes
     authority: bytes
-    headers: tuple[tuple[bytes, bytes], ...]
+    headers: tuple[tuple[bytes, bytes], ...] = field(repr=False)  # which may hold credentials
     body: bytes | None
     length: int | None = None
     flow: float | None = None
@@ -63,7 +63,7 @@ class Core(Protocol):
     name: str
     #: How long an orderly end may take, in seconds; None for ever.
     closing_timeout: float | None
-    #: Whether the peer has answered anything on this connection.
+    #: Whether the peer has served any request on this connection. To make a tunnel is not yet to serve; what it leads to may.
     served: bool
 
     @property

@@ -355,7 +355,6 @@ class Http1(Pipeline):
 
     def _take_tunnel(self, exchange: Exchange, head: Head, steps: Steps) -> bool:
         """RFC 9110 section 9.3.6: "A client MUST ignore any Content-Length or Transfer-Encoding header fields received"."""
-        self.served = True
         if not self._switch(exchange, steps):
             return False
         event = Response(stream=exchange.stream, fin=False, status=head.status, headers=head.headers, reason=head.reason)  # type: ignore[arg-type]

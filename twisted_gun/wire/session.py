@@ -256,7 +256,8 @@ class Session(Pushes):
             self._set("closing", self._options.closing_timeout)
         self._leave()
         for stream in [stream for stream in self._streams.values() if stream.id > last and stream.id % 2]:
-            error = GoAway(f"{text} ({code_name(code)}) It was not processed: send it again", code, last)
+            fate = "The server ends this stream, which it had answered." if stream.responded else "It was not processed: send it again"
+            error = GoAway(f"{text} ({code_name(code)}) {fate}", code, last)
             self._never_processed(stream, error)
         if "closing" in self._deadlines and any(stream.tunnel for stream in self._streams.values()):
             self._steps.append(Leaving())

@@ -231,7 +231,6 @@ class Socks5:
         if size is not None and len(self._reader) >= size:
             self._reader.take(size)  # BND.ADDR and BND.PORT are how others see the proxy: of no use here
             self._reading = "tunnel"
-            self.served = True
             steps.append(TunnelOpened(self._stream))
             self._read_tunnel(steps)
 

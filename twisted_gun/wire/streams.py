@@ -168,6 +168,11 @@ class Streams(Sending):
             self._send_content(state, data, fin)
         return self._done()
 
+    def queued(self, stream: object) -> int:
+        """How many bytes of the content of `stream` wait here, for the windows or for the transport."""
+        state = self._by_key.get(stream)
+        return 0 if state is None or state.queue is None else sum(map(len, state.queue))
+
     def cancel(self, stream: object, now: float, drain: bool = False) -> Steps:
         state = self._by_key.pop(stream, None)
         if state is not None:
@@ -249,7 +254,6 @@ class Streams(Sending):
         if protocol:
             self._steps.append(Upgrade(stream=stream.key, protocols=(protocol,), headers=head.headers))
         else:
-            self.served = True
             event = Response(stream=stream.key, fin=False, status=head.status, headers=head.headers)
             self._steps += event, TunnelOpened(stream.key)
         if "closing" in self._deadlines:
