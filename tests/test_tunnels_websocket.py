@@ -211,7 +211,7 @@ class Http2Tests(TunnelCase):
 
     def test_push(self) -> None:
         """A push inside a tunnel is that tunnel's: its stream says so, its URI is the origin's."""
-        way, top, told = self.told(quiet=True)
+        way, top, told = self.told(quiet=True, http2_opts={"enable_push": True})
         stream = top.get("/")
         way.pump()
         peer = way.peer
@@ -229,7 +229,7 @@ class Http2Tests(TunnelCase):
 
     def test_push_cut_off(self) -> None:
         """One that is under way when the tunnel ends, ends once."""
-        way, top, told = self.told(quiet=True)
+        way, top, told = self.told(quiet=True, http2_opts={"enable_push": True})
         stream = top.get("/")
         way.pump()
         way.peer.push(way.peer.requests[0], "/pushed", scheme="https" if self.origin == "h2" else "http")
@@ -301,18 +301,19 @@ class Http1Tests(TunnelCase):
         self.assertEqual(told.of(gun.Error), [])
         self.end(way)
 
-    def test_upgrade_of_a_whole(self) -> None:
-        """Our end of it ends the tunnel too."""
+    def test_upgrade_cancelled(self) -> None:
+        """Cancelled, it ends the tunnel, and over HTTP/2 nothing else."""
         way, top, told = self.told(quiet=True)
         stream = top.get("/", UPGRADE)
         way.pump()
         way.peers[0].send(SWITCH)
         way.pump()
-        stream.data(b"bye", fin=True)
+        stream.cancel()
         way.pump()
-        self.assertTrue(way.peers[0].received.endswith(b"\r\n\r\nbye"))
+        self.assert_cancelled(told, stream)
         self.assertIsNotNone(way.peers[0].lost)
         self.assert_each_ended_once(told, way.tunnels[-1:])
+        self.assertEqual(len(told.of(gun.Down)), 0 if PROXIES[self.proxies[0]][1] == "http2" else 1)
         self.end(way)
 
     def test_http10(self) -> None:

@@ -204,7 +204,7 @@ class Connection(Verbs):
     def route_up(self, route: Route, hop: Hop[Any]) -> None:
         if route.raw is not None:  # who is told may send at once
             route.take(hop)
-        self._factory.hop_up(hop)
+        self._factory.hop_up(hop, arrived=route.leg.onward is None)
 
     def route_violated(self, reason: GunError) -> None:
         if not self._factory.ending:

@@ -364,8 +364,11 @@ class TunnelLayer(Layer):
 
     def route_up(self, route: Route, hop: Hop[Any]) -> None:
         name = hop.core.name
-        if route.tunnel is not None and route.leg.onward is None:
-            route.tunnel._is_up(name)
+        if route.leg.onward is None:
+            if route.tunnel is not None:
+                route.tunnel._is_up(name)
+            else:
+                route.connection._factory.arrived()
         if route.raw is not None:  # who is told may send at once
             route.take(hop)
         self._tell(TunnelUp(connection=route.connection, stream=route.tunnel, protocol=name))

@@ -333,8 +333,8 @@ class Stream(Mailbox):
         self._queued = self._body = None
 
     def _stop_producer(self) -> None:
-        """Nothing more may be sent; a producer that has given all its content is left to find that out by itself."""
-        if self._producer is not None and self._open:
+        """Nothing more may be sent; a producer that has given all its content finds that out by itself, unless it is paused."""
+        if self._producer is not None and (self._open or self._blocked):
             self._open = False
             self._ask_producer("stopProducing")
             self._producer = None

@@ -221,7 +221,7 @@ class Proxy(Server):
         self, case: TestCase, *, credentials: Credentials | None = None, tls: Issued | None = None, behind: Proxy | None = None
     ) -> None:
         assert tls is None or self.speaks_tls, f"{self.program} does not speak TLS"
-        self.port = free_port()
+        self.port = own_port(case)
         self.credentials: Credentials | None = credentials if behind is None else behind.credentials
         self.tls = tls
         self.behind = behind
@@ -474,6 +474,23 @@ class TlsFront(Proxy):
     def arguments(self) -> Sequence[str]:
         config = HAPROXY.format(port=self.port, root=self.root, alpn=self._alpn, behind=self._behind)
         return ("-db", "-f", self.write("haproxy.cfg", config))
+
+
+def own_port(case: TestCase) -> int:
+    """
+    A port as `free_port` finds it, which no other proxy gets while the test runs.
+
+    Many are needed, by tests that may run at the same time: one is taken by binding UDP's port of the same number.
+    """
+    while True:
+        port, taken = free_port(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        try:
+            taken.bind(("127.0.0.1", port))
+        except OSError:
+            taken.close()
+            continue
+        case.addCleanup(taken.close)
+        return port
 
 
 def closed_port(case: TestCase) -> int:

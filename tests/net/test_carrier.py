@@ -9,10 +9,14 @@ from twisted.internet.error import ConnectionAborted, ConnectionDone
 from twisted.protocols.basic import FileSender
 
 import twisted_gun as gun
-from tests.net.proxying import MUCH, Client, ProxyCase
+from tests.net.proxying import MUCH, NAME, Client, Multiplexed, ProxyCase
 from tests.producers import Push
+from twisted_gun.net.hop import HopOptions
+from twisted_gun.net.proxied import TunnelEndpoint
+from twisted_gun.net.proxy import Proxy
 from twisted_gun.net.tunnel import TRANSPORT
-from twisted_gun.testing import Http2Peer
+from twisted_gun.testing import Http2Peer, MemoryEndpoint
+from twisted_gun.testing.proxies import ProxyFactory
 
 
 class CarrierTests(ProxyCase):
@@ -212,6 +216,113 @@ class StreamTests(ProxyCase):
         self.pump()
         self.assertIsInstance(client.lost, ConnectionDone)
         self.assert_nothing_left()
+
+
+class EndTests(ProxyCase):
+    """The end that a protocol asks for, with much still to be sent."""
+
+    def end(self, **options: Any) -> tuple[Client, Client]:
+        """Both ends of a tunnel whose far end reads nothing for now."""
+        client, origin = self.open(self.proxy(**options))
+        origin.transport.pauseProducing()
+        client.transport.write(MUCH)
+        client.ask("loseConnection")
+        self.pump()
+        self.assertIsNone(client.lost)
+        return client, origin
+
+    def take(self, origin: Client) -> None:
+        """Let the far end read a little."""
+        transport = origin.transport
+        origin.react = lambda told: transport.pauseProducing() if told == "data" else None
+        transport.resumeProducing()
+        self.pump()
+
+    def test_slow(self) -> None:
+        """A slow peer gets everything, however long that takes; only then the protocol hears of the end."""
+        client, origin = self.end(closing_timeout=10.0)
+        seconds = 0
+        while origin.lost is None and seconds < 100:
+            self.assertIsNone(client.lost if len(origin.received) < len(MUCH) // 2 else None)
+            self.clock.advance(2)
+            seconds += 2
+            self.take(origin)
+        self.assertGreater(seconds, 20)
+        self.assertEqual(origin.received, MUCH)
+        self.assertIsInstance(origin.lost, ConnectionDone)
+        self.assertIsInstance(client.lost, ConnectionDone)
+        self.assert_nothing_left()
+
+    def test_stuck(self) -> None:
+        """A peer that takes some and then nothing for closing_timeout: the protocol hears that as a time-out."""
+        client, origin = self.end(closing_timeout=4.0)
+        for _ in range(3):
+            self.clock.advance(3)
+            self.take(origin)
+        self.assertIsNone(client.lost)
+        self.clock.pump([4, 4])
+        lost: Any = client.lost
+        self.assertEqual((type(lost), lost.stage, lost.seconds), (gun.TimedOut, "closing", 4.0))
+        self.assert_nothing_left()
+
+    def test_abort(self) -> None:
+        """abortConnection does not wait for an end that is under way."""
+        client, origin = self.end()
+        client.ask("abortConnection")
+        self.pump()
+        self.assertIsInstance(client.lost, ConnectionAborted)
+        self.assert_nothing_left()
+
+    def test_proxy_vanishes(self) -> None:
+        """Nor is it an end in good order where the proxy resets the connection meanwhile."""
+        client, origin = self.end()
+        self.factory.connections[0].transport.abortConnection()
+        self.pump()
+        self.assertIsInstance(client.lost, gun.ConnectionFailed)
+        self.assert_nothing_left()
+
+    def test_without_limit(self) -> None:
+        """Without a limit it is waited for."""
+        client, origin = self.end(closing_timeout=None, hop_options=HopOptions(send_timeout=None))
+        self.clock.advance(100_000)
+        self.assertIsNone(client.lost)
+        origin.transport.resumeProducing()
+        self.pump()
+        self.assertEqual(origin.received, MUCH)
+        self.assertIsInstance(client.lost, ConnectionDone)
+        self.assert_nothing_left()
+
+
+class SocksEndTests(EndTests):
+    """Through SOCKS5."""
+
+    kind = "socks5"
+
+
+class Http2EndTests(EndTests):
+    """Through HTTP/2."""
+
+    kind = "http2"
+    http2 = True
+
+
+class TlsEndTests(EndTests):
+    """Through HTTP/1.1 over TLS."""
+
+    def proxy(self, **options: Any) -> Proxy:
+        self.factory = ProxyFactory("http", self.dial)
+        return self.over_tls(self.factory, b"http/1.1", **options)
+
+
+class ChainedEndTests(EndTests):
+    """Through HTTP/1.1 within another tunnel, over HTTP/2."""
+
+    def proxy(self, **options: Any) -> Proxy:
+        self.factory = ProxyFactory("http2", lambda host, port: MemoryEndpoint(self.inner, clock=self.clock))
+        self.inner = ProxyFactory("http", self.dial)
+        self.way = MemoryEndpoint(self.factory, clock=self.clock)
+        first = Multiplexed(reactor=self.clock, endpoint=self.way, name="first.example:443", may_share=True, **options)
+        return Proxy(reactor=self.clock, endpoint=TunnelEndpoint(first, "proxy.example", 3128), name=NAME, **options)
 
 
 class _Pull:

@@ -434,45 +434,6 @@ class EndTests(HopCase):
         self.assertEqual(why_lost(Failure(ours)), (ours, False))
 
 
-class ClosingTests(HopCase):
-    """A peer that does not let go."""
-
-    options = HopOptions(send_timeout=None)
-
-    def test_closing_timeout(self) -> None:
-        """After the core's closing_timeout an orderly close whose data the peer does not take is aborted; not before."""
-        self.core.closing_timeout = 3.0
-        self.connect()
-        self.peer.pause()
-        self.hop.perform([Write(MUCH), Close()])
-        self.clock.advance(2.9)
-        self.assertFalse(self.link.client.disconnected)
-        self.clock.advance(0.2)
-        self.assert_nothing_left()
-        self.assertEqual(self.above.said[-1], ("lost", None))
-
-    def test_drop_while_closing(self) -> None:
-        """drop does not wait for an orderly close that is under way."""
-        self.connect()
-        self.peer.pause()
-        self.hop.perform([Write(MUCH), Close()])
-        self.pump()
-        self.hop.drop()
-        self.assert_nothing_left()
-
-    def test_no_timeout(self) -> None:
-        """None waits without limit."""
-        self.core.closing_timeout = None
-        self.connect()
-        self.peer.pause()
-        self.hop.perform([Write(MUCH), Close()])
-        self.clock.advance(10_000)
-        self.assertFalse(self.link.client.disconnected)
-        self.peer.resume()
-        self.assert_nothing_left()
-        self.assertEqual(len(self.peer.received), len(MUCH))
-
-
 class SendTimeoutTests(HopCase):
     """A peer that takes nothing."""
 

@@ -13,13 +13,15 @@ from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint, U
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IPushProducer
 from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface import implementer, providedBy
 
-from twisted_gun.net.straight import straight, straight_write, unsent
+from twisted_gun.net.straight import Indirect, sent, straight, straight_write, unsent, watch_sending
+from twisted_gun.net.timer import Deadlines
 
 BIG = os.urandom(4096) * 4096  # 16 MiB: more than a socket's buffers take
 
@@ -380,6 +382,7 @@ class OtherTransportTests(SynchronousTestCase):
         self.assertEqual(transport.value(), b"x")
         self.assertIsNone(unsent(transport))
         self.assertIsNone(unsent(None))
+        self.assertIsNone(sent(transport, 1))
 
     def test_below_wrappers(self) -> None:
         """What is unsent is counted at the socket below any number of Twisted's protocol wrappers."""
@@ -388,8 +391,47 @@ class OtherTransportTests(SynchronousTestCase):
         self.addCleanup(near.close)
         bottom = tcp.Connection(near, Protocol(), cast(Any, reactor))
         bottom.dataBuffer, bottom.offset, bottom._tempDataLen = b"12345", 2, 10
-        wrapper: Any = bottom
-        for _ in range(2):
-            outer = ProtocolWrapper(WrappingFactory(Factory()), Protocol())
-            outer.transport, wrapper = wrapper, outer
-        self.assertEqual(unsent(wrapper), 13)
+        self.assertEqual((unsent(wrapped(bottom)), sent(wrapped(bottom), 100)), (13, 87))
+
+    def test_indirect(self) -> None:
+        """A transport that sends by another one is asked, below any wrappers."""
+
+        class Tunnel(Indirect):
+            def unsent(self) -> int:
+                return 5
+
+            def sent(self) -> int:
+                return 8
+
+        self.assertEqual((unsent(wrapped(Tunnel())), sent(wrapped(Tunnel()), 100)), (5, 8))
+        for ask in (Indirect().unsent, Indirect().sent):
+            self.assertRaises(NotImplementedError, ask)
+
+
+class WatchTests(SynchronousTestCase):
+    """`watch_sending`: how long nothing may go out."""
+
+    def watch(self, *numbers: int | None) -> float | None:
+        """When it stalls, by the numbers told at the beginning and every two seconds from then on; None if it did not."""
+        clock, stalled = Clock(), list[float]()
+        found = iter(numbers)
+        watch_sending(Deadlines(clock), "key", 2.0, lambda: next(found), lambda: stalled.append(clock.seconds()))
+        clock.pump([1.0] * (2 * len(numbers) - 2))
+        self.assertLess(len(stalled), 2)
+        return stalled[0] if stalled else None
+
+    def test_moves(self) -> None:
+        """As long as the number grows it goes on; where it stays, shrinks, or is not known, that is the end."""
+        self.assertIsNone(self.watch(0, 1, 2, 50))
+        for numbers in ((0, 1, 1), (-5, -4, -4), (3, 4, 2), (0, 1, None)):
+            self.assertEqual(self.watch(*numbers), 4.0, numbers)
+        for unknown in ((None, 1), (None, None), (0, 0)):
+            self.assertEqual(self.watch(*unknown), 2.0, unknown)
+
+
+def wrapped(transport: Any) -> Any:
+    """`transport` below two of Twisted's protocol wrappers."""
+    for _ in range(2):
+        outer = ProtocolWrapper(WrappingFactory(Factory()), Protocol())
+        outer.transport, transport = transport, outer
+    return transport

@@ -222,3 +222,79 @@ class WholeTests(TunnelCase):
         self.tunnel.loseConnection()
         self.tunnel.write(b"late")
         self.assertEqual(self.asked(), [("data", "stream", b"", True, 5.0), ("perform", "data")])
+
+
+class _Sending:
+    """A hop and its core, of which the test says what has become of what was written."""
+
+    def __init__(self) -> None:
+        self.core = self
+        self.written = 1000  # by all that stand on it
+        self.waiting: int | None = 0
+        self.here = 0  # of the stream
+
+    def unsent(self) -> int | None:
+        return self.waiting
+
+    def sent(self) -> int | None:
+        return None if self.waiting is None else self.written - self.waiting
+
+    def queued(self, stream: object) -> int:
+        assert stream == "stream"
+        return self.here
+
+    def data(self, *arguments: Any) -> None:
+        """Whatever ends the stream."""
+
+    perform = splice = data
+
+
+class SentTests(SynchronousTestCase):
+    """What is known of the bytes that were written."""
+
+    def tunnel(self, whole: bool = False) -> tuple[TunnelTransport, _Sending]:
+        hop = _Sending()
+        tunnel = TunnelTransport(hop, "stream", Deadlines(Clock()), whole)
+        return tunnel, hop
+
+    def test_whole(self) -> None:
+        """Of a tunnel that has the hop to itself, what the hop knows."""
+        tunnel, hop = self.tunnel(whole=True)
+        hop.waiting = 300
+        self.assertEqual((tunnel.unsent(), tunnel.sent()), (300, 700))
+        hop.waiting = None
+        self.assertEqual((tunnel.unsent(), tunnel.sent()), (None, None))
+
+    def test_stream(self) -> None:
+        """Of a stream, what its core keeps and what waits below; each byte that moves on counts."""
+        tunnel, hop = self.tunnel()
+        hop.waiting, hop.here = 300, 50
+        self.assertEqual((tunnel.unsent(), tunnel.sent()), (350, 650))
+        hop.here = 20
+        self.assertEqual((tunnel.unsent(), tunnel.sent()), (320, 680))
+        hop.waiting = 100
+        self.assertEqual((tunnel.unsent(), tunnel.sent()), (120, 880))
+
+    def test_others(self) -> None:
+        """Once its last byte is with the hop, what others send there changes nothing."""
+        tunnel, hop = self.tunnel()
+        hop.waiting, hop.here = 300, 50
+        tunnel.loseConnection()
+        self.assertEqual((tunnel.unsent(), tunnel.sent()), (350, 650))
+        hop.here, hop.waiting, hop.written = 0, 200, 1050
+        self.assertEqual((tunnel.unsent(), tunnel.sent()), (200, 850))
+        hop.waiting, hop.written = 1100, 2000  # 50 went out, and others wrote 950
+        self.assertEqual((tunnel.unsent(), tunnel.sent()), (150, 900))
+        hop.waiting, hop.written = 700, 2000
+        self.assertEqual((tunnel.unsent(), tunnel.sent()), (0, 1050))
+        hop.waiting = 0
+        self.assertEqual((tunnel.unsent(), tunnel.sent()), (0, 1050))
+
+    def test_unknown_below(self) -> None:
+        """Where nothing is known of the hop's transport, what the core keeps still says something."""
+        tunnel, hop = self.tunnel()
+        tunnel.loseConnection()
+        hop.waiting, hop.here = None, 50
+        self.assertEqual((tunnel.unsent(), tunnel.sent()), (50, -50))
+        hop.here = 0
+        self.assertEqual((tunnel.unsent(), tunnel.sent()), (None, 0))

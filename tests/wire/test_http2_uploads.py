@@ -97,6 +97,19 @@ class WindowTests(Http2Case):
             self.assertEqual(told(talk.receive(talk.peer.window(1, 100))), [])
             self.assertEqual(content(talk, 1), (b"ab" + last, True))
 
+    def test_queued(self) -> None:
+        """How much waits can be asked: nothing of a stream that is not there, or has sent all."""
+        talk = self.talk(settings={"initial_window_size": 4})
+        talk.ask(A, b"POST", body=None)
+        for data, queued in ((b"abcd", 0), (b"efg", 3), (b"", 3), (b"hi", 5)):
+            talk.send(A, data)
+            self.assertEqual(talk.core.queued(A), queued)
+        talk.send(A, b"", fin=True)
+        for increment, queued in ((2, 3), (3, 0)):
+            talk.receive(talk.peer.window(1, increment))
+            self.assertEqual(talk.core.queued(A), queued)
+        self.assertEqual(talk.core.queued(B), 0)
+
     def test_end_needs_no_window(self) -> None:
         """The end alone is sent though no window is open, be it below zero: the server may be waiting for just that."""
         for size in (WINDOW, 10):

@@ -160,15 +160,20 @@ class GunClientFactory(ReconnectingClientFactory):
 
     # From the hop.
 
-    def hop_up(self, hop: Hop[HttpCore]) -> None:
-        """The hop's core runs: the counts begin anew, for `backoff` only once that has lasted."""
+    def hop_up(self, hop: Hop[HttpCore], arrived: bool = True) -> None:
+        """The hop's core runs; `arrived` says whether it leads to the origin, rather than to a proxy which has to lead on."""
         self.state = "connected"
+        self._up_at = self._deadlines.now()
+        if arrived:
+            self.arrived()
+        self._living.went_up(hop)
+
+    def arrived(self) -> None:
+        """The origin is reached: the counts begin anew, for `backoff` only once that has lasted."""
         self.last_failure = None
         retries = self.retries if isinstance(self._options.retry_fun, _Backoff) else 0
         self.resetDelay()  # type: ignore[no-untyped-call]
         self.retries = retries
-        self._up_at = self._deadlines.now()
-        self._living.went_up(hop)
 
     def hop_lost(self, hop: Hop[HttpCore], was_up: bool, reason: GunError | None) -> None:
         """The hop's transport is gone."""

@@ -133,16 +133,15 @@ def _lowest(transport: object) -> object:
     return transport._transport if isinstance(transport, _Straight) else transport
 
 
-def watch_sending(
-    deadlines: Deadlines, key: Hashable, seconds: float, sent: Callable[[], int | None], stalled: Callable[[], None]
-) -> None:
+def watch_sending(deadlines: Deadlines, key: Hashable, seconds: float, sent: Callable[[], int | None], stalled: Callable[[], None]) -> None:
     """Call `stalled` once nothing has gone out for `seconds`, by the number that `sent` gives: a slow peer is not a dead one."""
     before = sent()
 
     def look() -> None:
-        now = sent()
-        if before is not None and now is not None and now > before:
-            watch_sending(deadlines, key, seconds, sent, stalled)
+        nonlocal before
+        last, before = before, sent()
+        if last is not None and before is not None and before > last:
+            deadlines.set(key, seconds, look)
         else:
             stalled()
 

@@ -113,28 +113,31 @@ class TunnelTransport(Indirect):
     # Indirect.
 
     def unsent(self) -> int | None:
-        waiting = self._hop.unsent()
-        if self.whole:
-            return waiting  # type: ignore[no-any-return]
-        queued = self._hop.core.queued(self._stream)
-        if queued or waiting is None:
-            return (waiting or 0) + queued or None
-        sent, last = self._hop.sent(), self._mark(queued)
-        return waiting if last is None else max(last - sent, 0)
+        queued, last = self._look()
+        waiting: int | None = self._hop.unsent()
+        if waiting is None:
+            return queued or None
+        return waiting + queued if last is None else max(last - self._hop.sent(), 0)
 
     def sent(self) -> int | None:
+        queued, last = self._look()
         sent: int | None = self._hop.sent()
-        if self.whole:
-            return sent
-        queued = self._hop.core.queued(self._stream)
-        last = self._mark(queued)
-        return (sent or 0) - queued if last is None else min(sent or 0, last)
+        if sent is None:
+            return None if self.whole else -queued
+        return sent - queued if last is None else min(sent, last)
 
-    def _mark(self, queued: int) -> int | None:
-        """Once the last byte is with the hop, what others send there later is behind it, and says nothing of it."""
+    def _look(self) -> tuple[int, int | None]:
+        """
+        How many bytes the hop's core has not let out yet; and if that was the end, what the hop has sent when the last one has gone.
+
+        What others send by the same hop is behind that one, and says nothing of it.
+        """
+        if self.whole:
+            return 0, None
+        queued: int = self._hop.core.queued(self._stream)
         if self._last is None and self.disconnecting and not queued:
             self._last = (self._hop.sent() or 0) + (self._hop.unsent() or 0)
-        return self._last
+        return queued, self._last
 
     # ITCPTransport, which TLS says that it is, whatever it stands on.
 

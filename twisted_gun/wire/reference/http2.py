@@ -88,7 +88,8 @@ class Http2(FrameReader):
     def _read_data(self, flags: int, stream_id: int, data: bytes, at: int, end: int) -> None:
         stream = self._streams.get(stream_id)
         size = end - at
-        if stream is not None and stream.responded and size <= min(stream.receive_window, self._connection_window):
+        heard = stream is not None and stream.receiving and stream.responded
+        if stream is not None and heard and size <= min(stream.receive_window, self._connection_window):
             self._tell(data[at - HEADER.size : end])
         else:
             # h2 ends the connection for what is a stream's fault, and resets closed streams again and again.
@@ -102,7 +103,7 @@ class Http2(FrameReader):
 
     def _headers_received(self, stream_id: int, fields: Headers, fin: bool) -> None:
         stream = self._streams.get(stream_id)
-        if stream is not None and (fin if stream.responded else _is_final(fields)):
+        if stream is not None and stream.receiving and (fin if stream.responded else _is_final(fields)):
             self._fields = fields
             flags = frames.END_HEADERS | (frames.END_STREAM if fin else 0)
             self._tell(frames.frame(FrameType.HEADERS, flags, stream_id, _STATUS_200))
@@ -111,7 +112,8 @@ class Http2(FrameReader):
             super()._headers_received(stream_id, fields, fin)
 
     def _promise_received(self, stream_id: int, promised_id: int, fields: Headers) -> None:
-        if stream_id in self._streams:
+        stream = self._streams.get(stream_id)
+        if stream is not None and stream.receiving:
             self._fields = fields
             payload = UINT32.pack(promised_id) + _METHOD_GET
             self._tell(frames.frame(FrameType.PUSH_PROMISE, frames.END_HEADERS, stream_id, payload))

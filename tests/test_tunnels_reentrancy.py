@@ -1,0 +1,246 @@
+"""Receivers that ask for anything, or raise, from within what they are told of tunnels and of the streams in them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import twisted_gun as gun
+from tests.play import Boom
+from tests.tunnels import TunnelCase, Way, spread
+from twisted_gun.testing import RecordingReceiver
+
+
+class Life:
+    """One life over `way`, in which `action` is done the first `most` times that `callback` happens."""
+
+    def __init__(self, make_way: Callable[..., Way], callback: str, action: str, most: int) -> None:
+        self.callback, self.action, self.most = callback, getattr(self, f"do_{action}"), most
+        self.done = 0
+        self.told = RecordingReceiver(self.react)
+        self.way = make_way(owner=self.told, reply_to=self.told, retry_timeout=1.0, quiet=True)
+        self.streams: list[Any] = []
+        self.cancelled: set[Any] = set()
+        self.awaited: list[Any] = []
+        self.target: Any = None
+        self.top: Any = None
+
+    # What happens.
+
+    def play(self) -> None:
+        """Tunnels, requests in them, a loss at the origin, one at the proxy, and once more."""
+        self.way.open()
+        self.conn = self.way.connection
+        self.conn.await_up(None).addCallback(self.reached, "await_up").addErrback(self.ignore)
+        for lose in (self.lose_origin, self.lose_proxy, self.answer):
+            self.ask_for_all()
+            self.way.pump()
+            self.answer()
+            lose()
+            self.way.pump()
+            self.way.advance(2)
+        self.conn.close()
+        self.way.pump()
+
+    def ask_for_all(self) -> None:
+        top: Any = self.conn
+        for place in range(len(self.way.proxies)):
+            if not self.way.proxies[place].startswith("socks") and top is not None:
+                top = self.attempt(top.connect, self.way.destination(place + 1))
+                if top is not None:
+                    top.await_up(None).addCallback(self.reached, "await_up of the tunnel", top).addErrback(self.ignore)
+        self.top = top
+        for path in ("/1", "/2"):
+            self.get(path)
+        if top is not None:
+            awaited = self.attempt(top.get, "/awaited", reply_to=None)
+            if awaited is not None:
+                self.awaited.append(awaited)
+                awaited.await_body(None).addCallback(self.reached, "await_body", awaited).addErrback(self.ignore)
+
+    def get(self, path: str) -> None:
+        if self.top is not None:
+            self.attempt(self.top.get, path)
+
+    def answer(self) -> None:
+        for peer in self.way.peers:
+            if peer.lost is None:
+                peer.answer()
+        self.way.pump()
+
+    def lose_origin(self) -> None:
+        self.get("/lost")
+        self.way.pump()
+        for peer in self.way.peers:
+            if peer.lost is None:
+                peer.abort()
+
+    def lose_proxy(self) -> None:
+        self.get("/lost")
+        self.way.pump()
+        for connection in self.way.factories[0].connections:
+            if connection.lost is None:
+                connection.abort()
+
+    def react(self, event: Any) -> None:
+        stream = getattr(event, "stream", None)
+        name = event.told_as
+        if stream is not None and name in ("gun_response", "gun_error", "gun_data"):
+            name += " of the tunnel" if isinstance(stream, gun.Tunnel) else " inside"
+        self.reached(None, name, stream)
+
+    def reached(self, result: Any, callback: str, target: Any = None) -> Any:
+        if callback == self.callback and self.done < self.most:
+            self.done += 1
+            self.target = target
+            self.action()
+        return result
+
+    def ignore(self, failure: Any) -> None:
+        failure.trap(gun.GunError, Boom)
+
+    # What is done.
+
+    def attempt(self, action: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+        """Do it; what it refuses is refused by an exception of ours."""
+        try:
+            made = action(*arguments, **options)
+        except gun.GunError:
+            return None
+        if isinstance(made, gun.Stream) and made._receiver is not None:
+            self.streams.append(made)
+        return made
+
+    def cancel(self, stream: Any) -> None:
+        if stream is not None and not stream.ended:
+            self.cancelled.add(stream)
+            stream.cancel()
+
+    @property
+    def tunnels(self) -> list[Any]:
+        return [stream for stream in self.streams if isinstance(stream, gun.Tunnel) and not stream.ended]
+
+    def do_cancel_this(self) -> None:
+        self.cancel(self.target)
+
+    def do_cancel_the_tunnel(self) -> None:
+        self.cancel(self.tunnels[-1] if self.tunnels else None)
+
+    def do_cancel_the_first_tunnel(self) -> None:
+        self.cancel(self.tunnels[0] if self.tunnels else None)
+
+    def do_shut_the_tunnel_down(self) -> None:
+        for tunnel in self.tunnels[-1:]:
+            tunnel.shutdown()
+
+    def do_close(self) -> None:
+        self.conn.close()
+
+    def do_shutdown(self) -> None:
+        self.conn.shutdown()
+
+    def do_lose_owner(self) -> None:
+        self.attempt(self.conn.set_owner, None)
+
+    def do_get(self) -> None:
+        self.get("/again")
+
+    def do_get_of_the_connection(self) -> None:
+        self.attempt(self.conn.get, "/again")
+
+    def do_post(self) -> None:
+        if self.top is not None:
+            self.attempt(self.top.post, "/again", (), b"x" * 100_000)
+
+    def do_connect(self) -> None:
+        self.attempt(self.conn.connect, self.way.destination(len(self.way.proxies)))
+
+    def do_connect_in_the_tunnel(self) -> None:
+        for tunnel in self.tunnels[-1:]:
+            self.attempt(tunnel.connect, self.way.destination(len(self.way.proxies)))
+
+    def do_ws_upgrade(self) -> None:
+        if self.top is not None:
+            self.attempt(self.top.ws_upgrade, "/")
+
+    def do_ping(self) -> None:
+        for pinged in (self.conn, *self.tunnels[-1:]):
+            ping = self.attempt(pinged.ping)
+            if ping is not None:
+                ping.addErrback(self.ignore)
+
+    def do_look_at_all(self) -> None:
+        self.conn.info()
+        self.conn.flush()
+        for stream in self.streams:
+            stream.info()
+            stream.flush()
+            stream.update_flow(1)
+            self.attempt(stream.data, b"more")
+
+    def do_lose_it_all(self) -> None:
+        for connection in self.way.factories[0].connections:
+            if connection.lost is None:
+                connection.abort()
+
+    def do_raise(self) -> None:
+        raise Boom
+
+
+CALLBACKS = (
+    "gun_up",
+    "gun_down",
+    "gun_tunnel_up",
+    "gun_response of the tunnel",
+    "gun_error of the tunnel",
+    "gun_response inside",
+    "gun_data inside",
+    "gun_error inside",
+    "await_up",
+    "await_up of the tunnel",
+    "await_body",
+)
+ACTIONS = tuple(name.removeprefix("do_") for name in vars(Life) if name.startswith("do_"))
+#: What is the Deferred's, and not logged.
+DEFERREDS = ("await_up", "await_up of the tunnel", "await_body")
+
+
+class ReentrancyTests(TunnelCase):
+    """Whatever is asked for is done, in order, and harms nobody."""
+
+    ways = ("Http", "Http2", "HttpInHttp2", "SocksInHttp2", "Http2InHttp")
+    origins = ("http",)
+
+    def check(self, callback: str, action: str, most: int) -> None:
+        """One life, with one action in one callback."""
+        life = Life(self.way, callback, action, most)
+        life.play()
+        self.assertTrue(1 <= life.done <= most, f"{callback} happened {life.done} times")
+        logged = [type(failure.value) for failure in self.flushLoggedErrors()]
+        raised = life.done if action == "raise" and callback not in DEFERREDS else 0
+        self.assertEqual(logged, [Boom] * raised)
+        self.assert_told_in_order(life.told)
+        self.assert_lists(life.told)
+        for stream in life.streams:
+            ends = [event for event in life.told.events if getattr(event, "stream", None) is stream and event.fin]
+            self.assertEqual(len(ends), 0 if stream in life.cancelled else 1, stream)
+        for stream in (*life.streams, *life.awaited):
+            self.assertTrue(stream.ended)
+        self.assert_left_nothing(life.way)
+
+
+def _test(callback: str, action: str, most: int) -> Callable[[ReentrancyTests], None]:
+    def test(self: ReentrancyTests) -> None:
+        self.check(callback, action, most)
+
+    test.__doc__ = f"In {callback}: {action.replace('_', ' ')}, {'once' if most == 1 else 'again and again'}."
+    return test
+
+
+for _callback in CALLBACKS:
+    for _action in ACTIONS:
+        _name = f"test_{_callback.replace(' ', '_')}_{_action}"
+        setattr(ReentrancyTests, _name, _test(_callback, _action, 1))
+        setattr(ReentrancyTests, f"{_name}_always", _test(_callback, _action, 50))
+
+globals().update(spread(__name__))
