@@ -13,7 +13,7 @@ from twisted_gun.info import Origin
 from twisted_gun.leg import Leg, first_leg, leg_to
 from twisted_gun.net.tls import ConnectionCreator
 from twisted_gun.options import Destination, Http2Options, HttpOptions, Options, RawOptions, SocksOptions
-from twisted_gun.request import Forward, proxy_authorization
+from twisted_gun.request import Forward, proxy_fields
 
 #: Whom a connection is for.
 HTTP = Origin(scheme="http", host="example.org", port=8080, authority=b"example.org:8080")
@@ -71,9 +71,9 @@ class FirstTests(LegCase):
 
     def test_forward(self) -> None:
         """How requests are given to a proxy that sends them on, where there is one; credentials for it are not shown."""
-        forward = Forward(prefix=b"http://example.org:8080", fields=(proxy_authorization("u", "canary"),))
-        leg = replace(first(), forward=forward)
-        self.assertNotIn(proxy_authorization("u", "canary")[1].decode(), repr(leg))
+        fields = proxy_fields((), "u", "canary")
+        leg = replace(first(), forward=Forward(fields=fields))
+        self.assertNotIn(fields[0][1].decode(), repr(leg))
 
     def test_files(self) -> None:
         """Files of TLS are read now: one that is not there is an error by the option's name."""

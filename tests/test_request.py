@@ -23,7 +23,7 @@ from twisted_gun.request import (
     content,
     make_connect,
     make_request,
-    proxy_authorization,
+    proxy_fields,
 )
 from twisted_gun.wire.core import Request
 
@@ -167,13 +167,13 @@ class ConnectTests(SynchronousTestCase):
             ("u", "p:q", b"u:p:q"),
             ("test", "123\u00a3", b"test:123\xc2\xa3"),
         ):
-            name, value = proxy_authorization(username, password)
+            ((name, value),) = proxy_fields((), username, password)
             self.assertEqual((name, value[:6], b64decode(value[6:])), (b"proxy-authorization", b"Basic ", joined))
             request = connect_request("a", 1, ((b"x", b"y"),), username, password)
             self.assertEqual(request.headers, ((name, value), (b"x", b"y")))
         # The examples of RFC 7617 sections 2 and 2.1.
-        self.assertEqual(proxy_authorization("Aladdin", "open sesame")[1], b"Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==")
-        self.assertEqual(proxy_authorization("test", "123\u00a3")[1], b"Basic dGVzdDoxMjPCow==")
+        self.assertEqual(proxy_fields((), "Aladdin", "open sesame")[0][1], b"Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==")
+        self.assertEqual(proxy_fields((), "test", "123\u00a3")[0][1], b"Basic dGVzdDoxMjPCow==")
 
     def test_own_credentials(self) -> None:
         """Those that the fields hold, of whatever kind, are the only ones sent."""
@@ -237,7 +237,7 @@ class ConnectTests(SynchronousTestCase):
 class ForwardTests(SynchronousTestCase):
     """A request to an origin that a proxy sends on, without a tunnel."""
 
-    FORWARD = Forward(prefix=b"http://example.org:8080", fields=((b"proxy-authorization", b"Basic eDp5"),))
+    FORWARD = Forward(fields=((b"proxy-authorization", b"Basic eDp5"),))
 
     def test_absolute_form(self) -> None:
         """RFC 9112 section 3.2.2: the target is a whole URL, also that of ``*`` (section 3.2.4); one that is, stays."""
@@ -255,11 +255,11 @@ class ForwardTests(SynchronousTestCase):
     def test_nothing_else_changes(self) -> None:
         """Content, length, flow and Host are the request's; without fields for the proxy, all fields are."""
         request = Request(method=b"POST", target=b"/", authority=b"a", headers=((b"x", b"y"),), body=None, length=5, flow=3)
-        self.assertEqual(Forward(prefix=b"http://a", fields=()).of(request), replace(request, target=b"http://a/"))
+        self.assertEqual(Forward(fields=()).of(request), replace(request, target=b"http://a/"))
 
     def test_frozen(self) -> None:
         """It is a value."""
-        self.assertRaises(FrozenInstanceError, setattr, self.FORWARD, "prefix", b"")
+        self.assertRaises(FrozenInstanceError, setattr, self.FORWARD, "fields", ())
 
 
 class SecretTests(SynchronousTestCase):
@@ -269,7 +269,7 @@ class SecretTests(SynchronousTestCase):
         """Of what is asked of a proxy: nor is their Basic spelling, which says as much."""
         asked = make_connect({**END, "username": "u", "password": SECRET}, (), {}, DEFAULTS)
         self.assertIn(CODED, asked.request.headers[0][1])
-        for value in (asked.destination, asked.request, asked, Forward(prefix=b"http://a", fields=(proxy_authorization("u", SECRET),))):
+        for value in (asked.destination, asked.request, asked, Forward(fields=(*proxy_fields((), "u", SECRET),))):
             for shown in (repr(value), str(value)):
                 self.assertNotIn(SECRET, shown)
                 self.assertNotIn(CODED.decode(), shown)

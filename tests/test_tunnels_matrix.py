@@ -23,7 +23,7 @@ class MatrixCase(SynchronousTestCase):
         way.pump()
         self.assertEqual([peer.lost is None for peer in way.peers], [False])
         self.assertEqual(way.clock.getDelayedCalls(), [])
-        self.assertEqual([link.client.connected for endpoint in way.endpoints.values() for link in endpoint.links if link.client.connected], [])
+        self.assertFalse([link for endpoint in way.endpoints.values() for link in endpoint.links if link.client.connected])
 
     def exchange(self, way: Way, top: Any) -> None:
         if ORIGINS[way.origin][1] == "raw":
@@ -74,16 +74,17 @@ class MatrixCase(SynchronousTestCase):
         if isinstance(top, gun.Tunnel):
             info = top.info()
             assert info is not None and info.tunnel is not None
-            self.assertEqual((info.tunnel.origin_host, info.tunnel.origin_port, info.tunnel.transport), ("origin.example", PORT, ORIGINS[way.origin][0]))
+            self.assertEqual((info.tunnel.origin_host, info.tunnel.origin_port), ("origin.example", PORT))
+            self.assertEqual(info.tunnel.transport, ORIGINS[way.origin][0])
             self.assertEqual(info.tunnel.protocol, ORIGINS[way.origin][1])
         if ORIGINS[way.origin][1] != "raw":
             stream = top.get("/")
             self.assertEqual(list(stream.info().intermediaries), expected)
         http2 = any(PROXIES[name][1] == "http2" for name in way.proxies)
         if not http2:  # the whole connection is the tunnel
-            info = way.connection.info()
-            self.assertEqual(list(info.intermediaries), expected)
-            self.assertEqual((info.origin_host, info.transport, info.protocol), ("origin.example", *ORIGINS[way.origin]))
+            whole = way.connection.info()
+            self.assertEqual(list(whole.intermediaries), expected)
+            self.assertEqual((whole.origin_host, whole.transport, whole.protocol), ("origin.example", *ORIGINS[way.origin]))
 
 
 def _case(proxies: tuple[str, ...], origin: str) -> Any:

@@ -251,7 +251,7 @@ class LeftoverTests(WebsocketCase):
         route, turn = connection._route, connection._turn
         self.assertEqual(route.layers, {})
         self.assertEqual((len(route._live), len(turn.unread), len(turn.kept)), (0, 0, 0))
-        self.assertEqual(route._fallen, [])
+        self.assertEqual(route._inner_losses, [])
         self.end(world)
 
 

@@ -293,7 +293,7 @@ class Connection(Verbs):
 
     def _end_all(self, reason: GunError) -> None:
         self._route.end_streams(reason)
-        self._route.fall(reason)
+        self._route.lose_layers(reason)
 
     def _forget_up(self, waiter: Deferred[str]) -> None:
         if waiter in self._up_waiters:
@@ -314,7 +314,8 @@ class Connection(Verbs):
             return ""
         last = self._factory.last_failure
         why = "" if last is None else f"; the last attempt failed: {last}"
-        return f" (the connection is {self._factory.state}, and goes on trying{why})"
+        trying = "" if self._factory.ending or self._factory.state == "terminated" else ", and goes on trying"
+        return f" (the connection is {self._factory.state}{trying}{why})"
 
 
 def _streams(keys: Iterable[Any]) -> tuple[Stream, ...]:

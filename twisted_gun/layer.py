@@ -68,13 +68,13 @@ class Layer:
 
     hop: Hop[Any]
 
-    def __init__(self, route: Route, key: Any) -> None:
+    def __init__(self, route: Route, key: Any, lingers: Callable[[], bool] = lambda: True) -> None:
         hop = route.hop
         assert hop is not None
         self.route = route
         self.below = hop
         self.key = key
-        self.tunnel = TunnelTransport(hop, key, route._deadlines, hop.core.switched)
+        self.tunnel = TunnelTransport(hop, key, route._deadlines, hop.core.switched, lingers)
         #: Why it was given up, if it was.
         self.reason: GunError | None = None
 
@@ -295,12 +295,11 @@ class TunnelLayer(Layer):
     _dropped = False
 
     def __init__(self, route: Route, key: Any, inner: Route) -> None:
-        super().__init__(route, key)
+        # HTTP closes a connection only when nothing more is wanted of it.
+        super().__init__(route, key, lambda: inner.end.raw is not None)
         self.inner = inner
         self._spoken = route.protocol  # what is, or was, spoken at its end
         self._tunnel = key if key is not inner else None  # which ends with it
-        # HTTP closes a connection only when nothing more is wanted of it.
-        self.tunnel.lingers = lambda: inner.end.raw is not None  # type: ignore[method-assign]
 
     def begin(self) -> None:
         """Speak, with TLS if that is wanted."""

@@ -19,7 +19,7 @@ from twisted_gun.net.tls import TlsEndpoint
 from twisted_gun.options import Options, ProxyUrl, make_options
 from twisted_gun.options.proxies import proxies_of_environment
 from twisted_gun.receivers import as_receiver
-from twisted_gun.request import Forward, connect_request
+from twisted_gun.request import Forward, proxy_fields
 
 __all__ = ["open", "open_unix", "open_url"]
 
@@ -121,7 +121,5 @@ def _through(proxies: tuple[ProxyUrl, ...], origin: Origin, options: Options, re
     endpoint = proxied_endpoint(reactor, proxies, origin.host, origin.port, options, absolute=absolute)
     if not absolute:
         return leg, endpoint
-    # By the rules of a CONNECT, though none is sent: what is not for a proxy is not for this one either.
-    fields = connect_request(last.host, last.port, options.proxy_headers, last.username, last.password).headers
-    forward = Forward(prefix=b"http://" + origin.authority, fields=fields)
+    forward = Forward(fields=proxy_fields(options.proxy_headers, last.username, last.password))
     return replace(leg, creator=endpoint.creator, forward=forward), endpoint

@@ -32,7 +32,7 @@ __all__ = [
     "content",
     "make_connect",
     "make_request",
-    "proxy_authorization",
+    "proxy_fields",
 ]
 
 #: The body of a request whose content always follows.
@@ -136,8 +136,14 @@ def make_connect(destination: Any, headers: HeadersLike, given: Mapping[str, Any
 
 
 def connect_request(host: str, port: int, fields: Headers = (), username: Any = None, password: Any = None) -> Request:
+    """A CONNECT to `host` and `port` (RFC 9110 section 9.3.6), with `proxy_fields`; raises as those."""
+    target = authority(host, port, 0)
+    return Request(method=b"CONNECT", target=target, authority=target, headers=proxy_fields(fields, username, password), body=b"")
+
+
+def proxy_fields(fields: Headers, username: Any = None, password: Any = None) -> Headers:
     """
-    A CONNECT to `host` and `port` (RFC 9110 section 9.3.6), with credentials for the proxy unless `fields` hold some.
+    What a proxy is told: `fields`, and Basic credentials (RFC 7617) unless they hold some.
 
     Raises `InvalidRequest` for a field that is not for a proxy to see.
     """
@@ -145,31 +151,24 @@ def connect_request(host: str, port: int, fields: Headers = (), username: Any = 
         if name in _NOT_TO_PROXY:
             raise InvalidRequest(f"header {name.decode()}: it is not for a proxy; give proxy-authorization, or put it into requests")
     if username is not None and not any(name == b"proxy-authorization" for name, _ in fields):
-        fields = (proxy_authorization(username, password), *fields)
-    target = authority(host, port, 0)
-    return Request(method=b"CONNECT", target=target, authority=target, headers=fields, body=b"")
-
-
-def proxy_authorization(username: Text, password: Text) -> tuple[bytes, bytes]:
-    """The field that gives Basic credentials (RFC 7617) to a proxy."""
-    user, secret = (text.encode() if isinstance(text, str) else text for text in (username, password))
-    return b"proxy-authorization", b"Basic " + b64encode(user + b":" + secret)
+        user, secret = (text.encode() if isinstance(text, str) else text for text in (username, password))
+        fields = ((b"proxy-authorization", b"Basic " + b64encode(user + b":" + secret)), *fields)
+    return fields
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forward:
-    """How a proxy is given requests that it sends on to `prefix`, "http://host:port", without a tunnel; `fields` are for the proxy."""
+    """How a proxy is given requests that it sends on to their http origin without a tunnel; `fields` are for the proxy."""
 
-    prefix: bytes
     fields: Headers = field(repr=False)
 
     def of(self, request: Request) -> Request:
         """`request` in absolute-form, unless it is a CONNECT; RFC 9112 section 3.2.2, and 3.2.4 for ``*``."""
         target = request.target
         if target.startswith(b"/"):
-            target = self.prefix + target
+            target = b"http://" + request.authority + target
         elif target == b"*":
-            target = self.prefix
+            target = b"http://" + request.authority
         given = {name for name, _ in request.headers}
         fields = (field for field in self.fields if field[0] not in given)
         return replace(request, target=target, headers=(*fields, *request.headers))

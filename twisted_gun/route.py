@@ -66,7 +66,7 @@ class Keeper(Interface):
 class Route(Waiting):
     """The way along `leg`; it stands on a stream of the route `below`, and goes through `tunnel`, None for the connection itself."""
 
-    #: The next route is the key of a SOCKS proxy's one tunnel, as streams are keys; but it is nobody to be told anything.
+    #: A route is the key of the one tunnel of the SOCKS proxy below, as streams are keys of others; but it is nobody to be told anything.
     ended = True
 
     def __init__(self, connection: Connection, leg: Leg, below: Route | None = None, tunnel: Tunnel | None = None) -> None:
@@ -87,8 +87,13 @@ class Route(Waiting):
         self.pings = Pings(connection._turn.woken)
         self.turn_over = connection._turn.over
         self._deadlines = connection._deadlines
-        self._fallen: list[Losses] = []  # of what stood on streams that ended with the hop
+        self._inner_losses: list[Losses] = []  # of what stood on streams that ended with the hop
         self._live: dict[Stream, None] = {}  # in the order they were made
+
+    @property
+    def _inner(self) -> Route:
+        """As a key: the route through the tunnel."""
+        return self
 
     @property
     def end(self) -> Route:
@@ -289,7 +294,7 @@ class Route(Waiting):
 
     def tunnel_opened(self, key: Any) -> None:
         self._deadlines.clear((key, "tunnel"))
-        inner = key if isinstance(key, Route) else key._inner
+        inner = key._inner
         if key is inner or not key.ended:
             TunnelLayer(self, key, inner).begin()
 
@@ -342,7 +347,7 @@ class Route(Waiting):
         self.keeper.route_violated(reason)
 
     def lost(self, hop: Hop[Any], reason: GunError | None) -> None:
-        self.fall(reason or ConnectionFailed("the connection was closed"))
+        self.lose_layers(reason or ConnectionFailed("the connection was closed"))
         self.keeper.route_lost(self, hop, reason if self.only is None else self.only.why(reason))
 
     # From its keeper.
@@ -397,8 +402,12 @@ class Route(Waiting):
         onward = self.onward
         assert onward is not None
         request = connect_request(onward.leg.origin.host, onward.leg.origin.port)
+        try:
+            steps = hop.core.connect(onward, request, self._deadlines.now())
+        except BadState:  # whoever was told that it is up has ended it
+            return
         self._watch_tunnel(onward, onward.leg.tunnel_timeout)
-        hop.perform(hop.core.connect(onward, request, self._deadlines.now()))
+        hop.perform(steps)
 
     def shutdown(self) -> None:
         """Let what is under way finish, and take nothing new."""
@@ -409,7 +418,7 @@ class Route(Waiting):
 
     def losses(self, hop: Hop[Any]) -> list[Losses]:
         """The streams that ended with `hop`, and those inside of them; to be asked once it is lost."""
-        fallen, self._fallen = self._fallen, []
+        fallen, self._inner_losses = self._inner_losses, []
         return [hop.core.losses(), *fallen] if hasattr(hop, "core") else fallen
 
     def down(self, reason: GunError | None) -> None:
@@ -428,7 +437,7 @@ class Route(Waiting):
         """What stood on a stream has ended; where it did with all of this, the `losses` are told with those of its hop."""
         hop = self.hop
         if hop is None or hop.lost or not hop.running or layer.key in hop.core.losses().killed:
-            self._fallen += losses
+            self._inner_losses += losses
         self.layers.pop(layer.key, None)
         if self.only is layer and self.leg.onward is None:
             self.onward = None
@@ -454,7 +463,7 @@ class Route(Waiting):
             self.onward.end_streams(reason)
         self.turn_over()
 
-    def fall(self, reason: GunError) -> None:
+    def lose_layers(self, reason: GunError) -> None:
         """What stands on it ends, too."""
         for layer in list(self.layers.values()):
             layer.tunnel.lost(reason)

@@ -126,7 +126,7 @@ class Tunnel(Stream, Verbs):
         super()._end(reason)
         self._route._deadlines.clear((self, "tunnel"))
         if asked and self._layer is None and self._failure is None:
-            self._route.missed(self)
+            self._route.tunnel_unmade(self)
         if self._failure is None:
             self._failure = reason or StreamClosed("the tunnel has ended")
             if self._up is not None and not isinstance(reason, ShuttingDown):

@@ -116,7 +116,7 @@ class Waiting:
             self._deadlines.set((key, "tunnel"), limit, lambda: self._tunnel_timed_out(key, limit))
 
     def _tunnel_timed_out(self, key: Any, limit: float) -> None:
-        inner = key._inner if isinstance(key, Tunnel) else key
+        inner = key._inner
         error = not_in_time(self.leg.where, inner.leg.where, limit)
         if key is not inner:
             self.fail_stream(key, error)
@@ -165,7 +165,7 @@ class Waiting:
         for stream in streams:
             self.stream_failed(stream, StreamRefused("there is no tunnel, which this request has waited for; it was not sent to the proxy"))
 
-    def missed(self, tunnel: Tunnel) -> None:
+    def tunnel_unmade(self, tunnel: Tunnel) -> None:
         """`tunnel` has ended before its proxy answered."""
         self._refuse_behind(self._behind(tunnel))
 

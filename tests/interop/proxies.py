@@ -358,7 +358,17 @@ class Squid(Proxy):
             self.write("check", SQUID_CHECK.format(line=" ".join(quote(part, safe=":") for part in self.credentials)))
             access = SQUID_ACCESS.format(root=self.root)
         config = SQUID.format(kind=kind, options=options, port=self.port, root=self.root, refused=self.refused, access=access)
-        return ("-N", "-d", "2", "-f", self.write("squid.conf", config))
+        return ("-N", "-d", "2", "-n", self._name, "-f", self.write("squid.conf", config))
+
+    @property
+    def _name(self) -> str:
+        """What its shared memory is called by: two that start at the same time must not meet there."""
+        return f"gun{self.port}"
+
+    def processEnded(self, reason: Failure) -> None:
+        for memory in Path("/dev/shm").glob(f"{self._name}-*"):
+            memory.unlink()
+        super().processEnded(reason)
 
     @classmethod
     def lacks(cls) -> str | None:

@@ -267,7 +267,7 @@ class EndTests(ProxyCase):
 
     def test_abort(self) -> None:
         """abortConnection does not wait for an end that is under way."""
-        client, origin = self.end()
+        client, _ = self.end()
         client.ask("abortConnection")
         self.pump()
         self.assertIsInstance(client.lost, ConnectionAborted)
@@ -275,7 +275,7 @@ class EndTests(ProxyCase):
 
     def test_proxy_vanishes(self) -> None:
         """Nor is it an end in good order where the proxy resets the connection meanwhile."""
-        client, origin = self.end()
+        client, _ = self.end()
         self.factory.connections[0].transport.abortConnection()
         self.pump()
         self.assertIsInstance(client.lost, gun.ConnectionFailed)

@@ -112,6 +112,12 @@ class _Above:
     def stream_failed(self, stream: Any, reason: gun.GunError) -> None:
         self._was_told("failed", stream, reason)
 
+    def tunnel_opened(self, stream: Any) -> None:
+        self._was_told("tunnel opened", stream)
+
+    def tunnel_refused(self, stream: Any, status: int) -> None:
+        self._was_told("tunnel refused", stream, status)
+
     def tunnel_data(self, stream: Any, data: bytes) -> None:
         self._was_told("tunnel", stream, data)
 

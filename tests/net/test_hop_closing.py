@@ -139,7 +139,7 @@ class LingeringTests(HopCase):
         """One to be closed while `left` bytes are still to be sent."""
         self.setUp()
         transport = _Lingering(left)
-        self.hop.makeConnection(transport)  # type: ignore[arg-type]
+        self.hop.makeConnection(transport)
         self.hop.perform([Close()])
         return transport
 
@@ -175,7 +175,7 @@ class LingeringTests(HopCase):
         """What is written in the midst of a turn waits in the hop itself, and counts."""
         seen: list[int | None] = []
         transport = _Lingering(7)
-        self.hop.makeConnection(transport)  # type: ignore[arg-type]
+        self.hop.makeConnection(transport)
 
         def react(said: Any) -> None:
             self.hop.write(b"abc")

@@ -102,7 +102,7 @@ class Section3Tests(SynchronousTestCase):
         the target URI in "absolute-form" as the request-target." """
         talk = Conversation()
         request = Request(method=b"GET", target=b"/where?q=now", authority=b"example.org:8080", headers=(), body=b"")
-        talk.ask_for(A, Forward(prefix=b"http://example.org:8080", fields=()).of(request))
+        talk.ask_for(A, Forward(fields=()).of(request))
         self.assertEqual(talk.written, b"GET http://example.org:8080/where?q=now HTTP/1.1\r\nhost: example.org:8080\r\n\r\n")
 
     def test_3_2_3_authority_form(self) -> None:
@@ -116,7 +116,7 @@ class Section3Tests(SynchronousTestCase):
         """For OPTIONS of a server as a whole a proxy is given "an absolute-form of request-target in which the URI has an empty path and no
         query component": of that "the last proxy on the request chain MUST send a request-target of "*"" """
         request = Request(method=b"OPTIONS", target=b"*", authority=b"example.org", headers=(), body=b"")
-        self.assertEqual(Forward(prefix=b"http://example.org", fields=()).of(request).target, b"http://example.org")
+        self.assertEqual(Forward(fields=()).of(request).target, b"http://example.org")
 
     def test_3_2_4_asterisk_form(self) -> None:
         """ "the client MUST send only "*" (%x2A) as the request-target." """

@@ -348,6 +348,15 @@ class WaitingTests(SynchronousTestCase):
         self.assertEqual([type(step.reason) for step in steps if isinstance(step, StreamFailed)], [StreamRefused] * 2)
         self.assertEqual((talk.written, talk.core.losses().unprocessed), (ASKED, (B, C)))
 
+    def test_last_request(self) -> None:
+        """Behind one of them that ends the connection no more are taken."""
+        talk = pending()
+        talk.ask(B, headers=((b"connection", b"close"),))
+        talk.receive(DENIED)
+        self.assertEqual(([entry[0] for entry in talk.outline], talk.core.accepting), (["tunnel refused", "response", "data"], False))
+        talk.receive(OK)
+        self.assertEqual([entry[0] for entry in talk.outline[-3:]], ["response", "data", "close"])
+
     def test_last_refusal(self) -> None:
         """Where the refusal is the last response, likewise."""
         talk = pending()

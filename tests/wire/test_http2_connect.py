@@ -194,11 +194,12 @@ class RefusedTests(ConnectCase):
     def test_steps(self) -> None:
         """The steps themselves: that it is a refusal comes first."""
         for status in (300, 304, 399, 400, 407, 502, 599, 999):
-            talk = self.pending()
-            steps = talk.receive(talk.peer.respond(1, status, fin=True))
-            self.assertEqual(steps[:2], [TunnelRefused(A, status), Response(stream=A, fin=True, status=status, headers=())])
-            self.assertEqual(talk.newly_sent(), [("RST_STREAM", 1, "NO_ERROR")])
-            self.assert_alive(talk)
+            for fin in (True, False):
+                talk = self.pending()
+                steps = talk.receive(talk.peer.respond(1, status, fin=fin))
+                self.assertEqual(steps[:2], [TunnelRefused(A, status), Response(stream=A, fin=fin, status=status, headers=())])
+                self.assertEqual(talk.newly_sent(), [("RST_STREAM", 1, "NO_ERROR")] * fin)
+                self.assert_alive(talk)
 
     def test_ended_2xx(self) -> None:
         """A response of 2xx that ends the stream made no tunnel: there is none left."""

@@ -7,7 +7,8 @@ key, as it is to the hop's core.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 from twisted.internet.error import ConnectionAborted, ConnectionDone
@@ -16,7 +17,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from twisted_gun.errors import GunError
-from twisted_gun.net.straight import Indirect
+from twisted_gun.net.straight import Indirect, watch_sending
 from twisted_gun.net.timer import Deadlines
 from twisted_gun.wire.steps import Steps
 
@@ -34,25 +35,21 @@ class TunnelTransport(Indirect):
     The transport of `protocol`, over the stream `stream` of `hop`.
 
     `data_received`, `closed`, `lost` and `block` are for whoever the hop tells. With `whole` the stream has the whole connection to itself,
-    and its bytes go past the hop's core. Never from within a call of its own does the protocol hear of the end, which would pull the
-    ground from under TLS.
+    and its bytes go past the hop's core. `lingers` says whether after our end the peer's is waited for as long as it takes. Never from
+    within a call of its own does the protocol hear of the end, which would pull the ground from under TLS.
     """
 
     disconnecting = False
     #: Whether the peer has said that it sends no more.
     finished = False
 
-    @staticmethod
-    def lingers() -> bool:
-        """Whether after our end the peer's is waited for as long as it takes; whoever makes this transport may know better."""
-        return True
-
-    def __init__(self, hop: Any, stream: object, deadlines: Deadlines, whole: bool) -> None:
+    def __init__(self, hop: Any, stream: object, deadlines: Deadlines, whole: bool, lingers: Callable[[], bool] = lambda: True) -> None:
         self._hop = hop
         self._stream = stream
         self._deadlines = deadlines
         self._now = deadlines.now
         self.whole = whole
+        self._lingers = lingers
         self._protocol: Any = None
         self._producer: Any = None
         self._blocked = 0
@@ -86,8 +83,9 @@ class TunnelTransport(Indirect):
         if not self.disconnecting:
             self.disconnecting = True
             self._ask(self._hop.core.data(self._stream, b"", True, self._now()))
-            if not self.whole and not self.lingers():  # a proxy need not hand our end on, and the peer's would never come
-                self._deadlines.set((self, "closing"), _LINGERS, lambda: self.give_up(Failure(ConnectionDone())))
+            if not self.whole and not self._lingers():  # a proxy need not hand our end on, and the peer's would never come
+                over = partial(self.give_up, Failure(ConnectionDone()))
+                watch_sending(self._deadlines, (self, "closing"), _LINGERS, self.sent, over)
 
     def abortConnection(self) -> None:
         """Send and receive no more."""

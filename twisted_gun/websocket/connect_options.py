@@ -16,7 +16,7 @@ from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted_gun.errors import InvalidRequest, OptionError
 from twisted_gun.headers import authority, check_host
 from twisted_gun.options import Http2Options, Options, ProxyUrl, TcpOptions, TlsOptions, nested
-from twisted_gun.request import connect_request
+from twisted_gun.request import proxy_fields
 from twisted_gun.websocket.url import Target
 
 __all__ = ["ConnectOptions", "check_connect_options"]
@@ -157,7 +157,7 @@ class ConnectOptions:
         _check("proxy", fit, "a (scheme, address, port, options) tuple whose scheme is 'http' or 'https', or None")
         _check("proxy", self.endpoint is None, "to be left out where an endpoint is given")
         try:
-            connect_request("localhost", 80, Options(**self._through_proxy(proxy)).proxy_headers)
+            proxy_fields(Options(**self._through_proxy(proxy)).proxy_headers)
         except InvalidRequest as error:
             raise OptionError("connect_options.proxy_headers", f"header fields for a proxy ({error})") from None
         except OptionError as error:
