@@ -108,7 +108,7 @@ class Life:
     def connect(self) -> None:
         """The next tunnel, or any other, perhaps with what is not spoken there."""
         parent = self.asked
-        place = self.places.get(parent, 0) + 1 if self.random.random() < 0.8 else self.random.randrange(len(self.way.hosts))
+        place = self.places.get(parent, 0) + 1 if self.random.random() < 0.8 else self.random.randrange(1, len(self.way.hosts))
         place = min(place, len(self.way.proxies))
         end = {**self.way.destination(place), "tunnel_timeout": 3.0, "tls_handshake_timeout": 3.0}
         if self.random.random() < 0.05:
