@@ -104,6 +104,7 @@ class SplitTests(SynchronousTestCase):
 
     def test_beginnings(self) -> None:
         """The beginning of a head, and then something else."""
+        self.check(["get"], b"HTTP/1." + bytes(14) + b"\n", [], True, SMALL)
         for start in (b"", b"\r\n"):
             for at in range(20):
                 for rest in (b"", b"x", b"\r", b"\n", b"\r\n", b"\x00", b"x" * 20):

@@ -115,14 +115,12 @@ class Carrier(TunnelTransport):
 
     # From the hop.
 
-    def data_received(self, data: bytes) -> None:
-        """The peer sent `data`."""
-        if self._reason is None:
-            try:
-                self._protocol.dataReceived(data)
-            except Exception:
-                _log.failure("{protocol} raised; its tunnel is given up", protocol=self._protocol)
-                self.give_up(Failure())
+    def _receive(self, data: bytes) -> None:
+        try:
+            self._protocol.dataReceived(data)
+        except Exception:
+            _log.failure("{protocol} raised; its tunnel is given up", protocol=self._protocol)
+            self.give_up(Failure())
 
     def closed(self) -> None:
         """The end, in good order; of a connection that is closed from here, only when that has sent all and is lost."""

@@ -148,6 +148,7 @@ def proxy_of(
         headers=headers,
         creator=creator,
         hop_options=hop_options,
+        http2_options=options.http2_opts,
         tunnel_timeout=options.tunnel_timeout,
     )
 

@@ -7,7 +7,7 @@ is spoken through a tunnel is not known here. Tunnels as endpoints, and whole ch
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -60,6 +60,7 @@ class Proxy:
     headers: Headers = ()
     creator: ConnectionCreator | None = None
     hop_options: HopOptions = field(default_factory=HopOptions)
+    http2_options: Http2Options = field(default_factory=Http2Options)
     tunnel_timeout: float | None = 10.0
     closing_timeout: float | None = 15.0
 
@@ -126,7 +127,8 @@ class Proxy:
         if negotiated != b"h2":
             raise ConnectionFailed(f"the proxy {self.name} chose {negotiated!r} by ALPN, which is not spoken here (RFC 7301 section 3.2)")
         # A proxy that goes away lets its tunnels live on.
-        options = Http2Options(closing_timeout=None, send_timeout=self.hop_options.send_timeout)
+        send_timeout = self.hop_options.send_timeout
+        options = replace(self.http2_options, closing_timeout=None, send_timeout=send_timeout, enable_push=False, flow=None)
         return http2_core(options, b"https", lambda parent, method: None)  # nothing is promised: pushes are off
 
     def gone(self, link: _Link) -> None:

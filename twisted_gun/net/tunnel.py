@@ -61,7 +61,9 @@ class TunnelTransport(Indirect):
         """Let `protocol` stand on this transport."""
         self._protocol = protocol
         if self.whole:
-            self._hop.splice(protocol.dataReceived)
+            # A hop copes with its end at any time, and is spared a call.
+            is_hop = getattr(protocol.dataReceived, "__final__", False)
+            self._hop.splice(protocol.dataReceived if is_hop else self.data_received)
         protocol.makeConnection(self)
 
     # ITransport.
@@ -180,7 +182,16 @@ class TunnelTransport(Indirect):
     def data_received(self, data: bytes) -> None:
         """The peer sent `data`."""
         if self._reason is None:
-            self._protocol.dataReceived(data)
+            asking, self._asking = self._asking, True
+            try:
+                self._receive(data)
+            finally:
+                self._asking = asking
+            if self._reason is not None and not asking:
+                self._tell_end()
+
+    def _receive(self, data: bytes) -> None:
+        self._protocol.dataReceived(data)
 
     def closed(self) -> None:
         """The peer sends no more: the end, in good order."""

@@ -24,6 +24,8 @@ _LARGEST_RECORD = 2**14
 #: More than header, padding and tag of a record take, and of what OpenSSL may send along with it.
 _RECORD_OVERHEAD = 512
 _HEADER = 5
+#: So much is encrypted before it is sent.
+_AT_ONCE = 16 * _LARGEST_RECORD
 
 
 class UnbufferedTls(TLSMemoryBIOProtocol):
@@ -72,8 +74,11 @@ class UnbufferedTls(TLSMemoryBIOProtocol):
 
     def write(self, bytes: bytes) -> None:  # noqa: A002 - Twisted's name
         """Encrypt and send, at once."""
-        if not self._is_plain() or self.disconnecting or not 0 < len(bytes) <= _LARGEST_RECORD:
+        if not self._is_plain() or self.disconnecting or not bytes:
             super().write(bytes)  # type: ignore[no-untyped-call]
+            return
+        if len(bytes) > _LARGEST_RECORD:
+            self._write_large(bytes)
             return
         connection = self._tlsConnection
         try:
@@ -85,6 +90,37 @@ class UnbufferedTls(TLSMemoryBIOProtocol):
             self._meet(problem)
         else:
             self.transport.write(encrypted)  # type: ignore[union-attr]
+
+    def _write_large(self, data: bytes) -> None:
+        """As `write`, in full records, of which many go out at once: a tunnel below would make several of each."""
+        at = 0
+        while at < len(data):
+            if not self._is_plain():
+                super().write(data[at:])  # type: ignore[no-untyped-call]
+                return
+            at, problem = self._write_records(data, at, min(at + _AT_ONCE, len(data)))
+            if isinstance(problem, SSL.WantReadError):
+                self._bufferedWrite(data[at:])  # type: ignore[no-untyped-call]
+                return
+            if problem is not None:
+                self._meet(problem)
+                return
+
+    def _write_records(self, data: bytes, at: int, end: int) -> tuple[int, SSL.Error | None]:
+        """Encrypt and send `data` from `at` to `end`; how far that went, and what OpenSSL met instead of the rest."""
+        connection, problem = self._tlsConnection, None
+        room = end - at + _RECORD_OVERHEAD * (1 + (end - at) // _LARGEST_RECORD)
+        try:
+            while at < end:
+                at += connection.send(data[at : min(at + _LARGEST_RECORD, end)])
+        except SSL.Error as error:
+            problem = error.with_traceback(None)
+        try:
+            encrypted = connection.bio_read(room)
+        except SSL.WantReadError:  # nothing was encrypted
+            return at, problem
+        self.transport.write(encrypted)  # type: ignore[union-attr]
+        return at, problem
 
     def makeConnection(self, transport: ITransport) -> None:
         """Start TLS over `transport`."""
@@ -146,7 +182,7 @@ def _read_records(connection: SSL.Connection, count: int, size: int) -> tuple[li
     try:
         for _ in range(count):
             pieces.append(connection.recv(size))
-            left = connection.pending()
+            left = connection.pending() if size < _LARGEST_RECORD else 0
             if left:
                 pieces.append(connection.recv(left))
     except SSL.Error as problem:

@@ -51,8 +51,9 @@ class Options:
     `proxy` is the URL of a proxy, a list of them, each reached through the one before it, or "env" for the environment's ``https_proxy``,
     ``http_proxy``, ``all_proxy`` and ``no_proxy``: http, https and socks5 URLs, credentials included. With `proxy_mode` "absolute" requests
     for plain http go to the last of them in absolute-form (RFC 9112 section 3.2.2) instead of through a tunnel. `proxy_headers` are
-    header fields for the last one, which the origin does not see. `proxy_tls_opts` is for TLS with proxies; None takes `trust_root`,
-    `minimum`, `ciphers` and `keylog` of `tls_opts`. `tunnel_timeout` bounds the time from the request for a tunnel to the proxy's answer.
+    header fields for the last one, which the origin does not see; `http2_opts` are for HTTP/2 with proxies, too. `proxy_tls_opts` is for
+    TLS with proxies; None takes `trust_root`, `minimum`, `ciphers` and `keylog` of `tls_opts`. `tunnel_timeout` bounds the time from the
+    request for a tunnel to the proxy's answer.
     """
 
     connect_timeout: float | None = 10.0

@@ -139,7 +139,8 @@ def check_partial_head(new: bytes, first: bool) -> None:
 def check_status_line_size(start: bytes, most: int) -> None:
     """Refuse a head whose first line is longer than `most`; `start` holds its first `most` + 2 bytes, or what is there of them."""
     if b"\r\n" not in start and not b"\r\n".startswith(start[most:]):
-        check_partial_head(start, True)
+        # No farther than where the limit is met, however the bytes are cut.
+        check_partial_head(start[: most + (2 if start[most : most + 1] == b"\r" else 1)], True)
         raise LimitReached("max_status_line_size", most)
 
 

@@ -80,6 +80,7 @@ class Streams(Sending):
         self._connection_renewed_at, self._stream_renewed_at = self._connection_rule.renewed_at, self._stream_rule.renewed_at
         self._waits = waits(options)
         self._updates = 0  # WINDOW_UPDATE frames that may come for what was sent
+        self._tunnelled = 0  # how many steps are for tunnels
         self._late_bytes = self._late_frames = 0  # content that may still come of streams we have reset, and other frames
         self._parsed: tuple[Headers | None, ResponseHead] = (None, ResponseHead(0, (), None))  # the last head, which often comes again
         self._asked: tuple[Request | None, RequestFields] = (None, RequestFields(b"", b"", b"", ()))  # the last request, likewise
@@ -393,6 +394,7 @@ class Streams(Sending):
     def _tell_data(self, stream: StreamState, data: bytes, fin: bool) -> None:
         if stream.tunnel:
             if data:
+                self._tunnelled += 1
                 self._steps.append(TunnelData(stream.key, data))
             if fin:
                 self._steps.append(TunnelClosed(stream.key))
@@ -530,6 +532,10 @@ class Streams(Sending):
                 self._deadlines["upload"] = self._now  # at once, but after the transport was asked
             self._budget = MOST_AT_A_TIME
         steps, self._steps = self._steps, []
+        if self._tunnelled:
+            if self._tunnelled > 1:
+                steps = _joined(steps)
+            self._tunnelled = 0
         if self._out:
             steps.append(Write(b"".join(self._out)))
             self._out.clear()
@@ -537,3 +543,18 @@ class Streams(Sending):
             steps.append(self._close)
             self._close = None
         return steps
+
+
+def _joined(steps: Steps) -> Steps:
+    """`steps`, with one for all that has come for a tunnel where there were several: what stands on it has work with each."""
+    joined: Steps = []
+    pieces: dict[object, list[bytes]] = {}
+    for step in steps:
+        if type(step) is TunnelData:
+            pieces.setdefault(step.stream, []).append(step.data)
+            continue
+        joined += [TunnelData(key, b"".join(run)) for key, run in pieces.items()]
+        pieces.clear()
+        joined.append(step)
+    joined += [TunnelData(key, b"".join(run)) for key, run in pieces.items()]
+    return joined
