@@ -204,6 +204,8 @@ class Route(Waiting):
         transform, factory = self.leg.http.transform_header_name, self.connection._factory
         if transform is not None:
             check_transform(transform, request.headers)
+        if self.leg.forward is not None and not request.authority:
+            raise InvalidRequest("header host: it is empty, and so the proxy would not know whom the request is for")
         if factory.ending or factory.state == "terminated":
             self.connection._check_open()
         if self.tunnel is not None:
