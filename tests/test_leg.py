@@ -92,7 +92,7 @@ class TunnelTests(LegCase):
             leg = self.to(port=port, tls_handshake_timeout=1.0, tunnel_timeout=None)
             self.assertEqual(leg.origin, Origin(scheme="http", host="inner.example", port=port, authority=host))
             self.assertEqual((leg.transport, leg.only, leg.creator, leg.onward, leg.forward), ("tcp", "http", None, None, None))
-            self.assertEqual((leg.tls_handshake_timeout, leg.tunnel_timeout), (1.0, None))
+            self.assertEqual((leg.tls_handshake_timeout, leg.tunnel_timeout, leg.where), (1.0, None, f"inner.example:{port}"))
 
     def test_tls(self) -> None:
         """By TLS to the destination, which its certificate is for, and whose own authority is another then."""

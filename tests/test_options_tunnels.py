@@ -190,6 +190,7 @@ class EveryOptionTests(SynchronousTestCase):
             ({"raw_opts": {"flaw": 1}}, "raw_opts.flaw"),
             ({"proxy_tls_opts": {"minimum": "1.0"}}, "tls_opts.minimum"),
             ({"cookie_store": 1}, "cookie_store"),
+            ({"http_opts": {"content_handlers": []}}, "http_opts.content_handlers"),
         ):
             self.assertEqual(self.assertRaises(OptionError, make_options, None, keywords, 80).option, option)
 

@@ -252,6 +252,23 @@ class ForwardTests(SynchronousTestCase):
             made = self.FORWARD.of(request)
             self.assertEqual(made, replace(request, target=expected, headers=((b"proxy-authorization", b"Basic eDp5"), (b"x", b"y"))))
 
+    def test_host(self) -> None:
+        """RFC 9112 section 3.2: Host says the same as the target; so a caller's Host is in both."""
+        request, _ = make_request(b"GET", "/x", {"host": "other.example:81"}, b"", b"example.org", DEFAULTS)
+        made = Forward(fields=()).of(request)
+        self.assertEqual((made.target, made.authority), (b"http://other.example:81/x", b"other.example:81"))
+
+    def test_fields(self) -> None:
+        """What a request says itself to the proxy goes before what is said with each."""
+        request = Request(method=b"GET", target=b"/", authority=b"a", headers=((b"proxy-authorization", b"Bearer x"),), body=b"")
+        fields = ((b"proxy-authorization", b"Basic eDp5"), (b"x", b"y"))
+        self.assertEqual(Forward(fields=fields).of(request).headers, ((b"x", b"y"), *request.headers))
+
+    def test_connect(self) -> None:
+        """A CONNECT stays in authority-form, and is told to the proxy with the same fields."""
+        made = self.FORWARD.of(connect_request("inner.example", 443))
+        self.assertEqual(made, connect_request("inner.example", 443, self.FORWARD.fields))
+
     def test_nothing_else_changes(self) -> None:
         """Content, length, flow and Host are the request's; without fields for the proxy, all fields are."""
         request = Request(method=b"POST", target=b"/", authority=b"a", headers=((b"x", b"y"),), body=None, length=5, flow=3)
@@ -269,7 +286,7 @@ class SecretTests(SynchronousTestCase):
         """Of what is asked of a proxy: nor is their Basic spelling, which says as much."""
         asked = make_connect({**END, "username": "u", "password": SECRET}, (), {}, DEFAULTS)
         self.assertIn(CODED, asked.request.headers[0][1])
-        for value in (asked.destination, asked.request, asked, Forward(fields=(*proxy_fields((), "u", SECRET),))):
+        for value in (asked.destination, asked.request, asked, Forward(fields=proxy_fields((), "u", SECRET))):
             for shown in (repr(value), str(value)):
                 self.assertNotIn(SECRET, shown)
                 self.assertNotIn(CODED.decode(), shown)

@@ -80,7 +80,7 @@ class TunnelTests(TunnelCase):
     """A tunnel, at each stage."""
 
     ways = ("Http", "Http2", "HttpInHttp", "HttpInHttp2", "Http2InHttp", "Http2InHttp2", "SocksInHttp2", "HttpInSocks")
-    origins = ("http", "https", "h2")
+    origins = ("h2", "https", "http")
 
     def stages(self) -> tuple[str, ...]:
         return self.STAGES if ORIGINS[self.origin][0] == "tls" else tuple(stage for stage in self.STAGES if stage != "tls")

@@ -1,4 +1,4 @@
-"""Many short lives over random ways through proxies, each made of random tunnels, requests, answers, faults and calls from within callbacks."""
+"""Many short lives over random ways, each made of random tunnels, requests, answers, faults and calls from within callbacks."""
 
 from __future__ import annotations
 
@@ -245,9 +245,13 @@ class Life:
         alive = [link for link in self.way.links if not link.server.disconnected]
         if alive and chance() < 0.25:
             link = self.random.choice(alive)
-            self.random.choice((link.server.abortConnection, link.server.loseConnection, link.server.pauseProducing, lambda: link.cut_at(3, 50)))()
+            self.random.choice(
+                (link.server.abortConnection, link.server.loseConnection, link.server.pauseProducing, lambda: link.cut_at(3, 50))
+            )()
         if alive and chance() < 0.05:
-            self.random.choice(alive).server.write(self.random.choice((b"\0" * 20, b"\x15\x03\x03\0\x02\x02\x28", frames.goaway(0, 0), b"\xff" * 9)))
+            self.random.choice(alive).server.write(
+                self.random.choice((b"\0" * 20, b"\x15\x03\x03\0\x02\x02\x28", frames.goaway(0, 0), b"\xff" * 9))
+            )
         connections = [connection for factory in self.way.factories for connection in factory.connections if connection.lost is None]
         if connections and chance() < 0.1:
             connection = self.random.choice(connections)
@@ -285,6 +289,6 @@ class ChaosTests(TunnelCase):
             self.assertIsNone(link.client.producer, seed)
 
     def test_lives(self) -> None:
-        """Four hundred of them."""
-        for seed in range(400):
+        """Two hundred of them."""
+        for seed in range(200):
             self.check(seed)

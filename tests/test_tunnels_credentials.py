@@ -48,7 +48,7 @@ class HopTests(TunnelCase):
     """Every proxy on the way with credentials of its own."""
 
     ways = ("Http", "Http2", "Socks", "HttpInHttp", "HttpInHttp2", "Http2InHttp", "Http2InHttp2", "SocksInHttp", "HttpInSocks", "Deep")
-    origins = ("http", "https", "h2")
+    origins = ("h2", "https", "http")
 
     def own_credentials(self) -> tuple[Way, list[tuple[str, str]]]:
         """A way whose proxies each demand other credentials, which are given."""
@@ -85,7 +85,7 @@ class HopTests(TunnelCase):
         self.end(way)
 
     def test_bytes(self) -> None:
-        """Nor is a secret of others in the bytes that a proxy receives: of proxies behind it, where they are reached by TLS, and of the origin."""
+        """Nor is a secret of others in the bytes that a proxy receives: of proxies that are reached by TLS behind it, and of the origin."""
         way, secrets = self.own_credentials()
         top = way.ask()
         top.get("/0r1g1n", {"authorization": "Bearer 0r1g1n"})
@@ -196,8 +196,9 @@ class ShownTests(TunnelCase):
 
     def setUp(self) -> None:
         self.seen: list[str] = []
-        globalLogPublisher.addObserver(self.observe)
-        self.addCleanup(globalLogPublisher.removeObserver, self.observe)
+        observer: Any = self.observe
+        globalLogPublisher.addObserver(observer)
+        self.addCleanup(globalLogPublisher.removeObserver, observer)
 
     def observe(self, event: Any) -> None:
         self.seen.append(repr({name: value for name, value in event.items() if name != "log_logger"}))

@@ -131,8 +131,8 @@ OF_THE_CONNECTION = (lose_first_proxy, first_proxy_closes, first_proxy_violates)
 class EndTests(TunnelCase):
     """What must be true of every end."""
 
-    ways = ("Http", "Http2", "Socks", "HttpInHttp", "HttpInHttp2", "Http2InHttp", "Http2InHttp2", "SocksInHttp", "SocksInHttp2", "HttpInSocks")
-    origins = ("http", "h2")
+    ways = ("Http", "Http2", "Socks", "HttpInHttp2", "Http2InHttp", "SocksInHttp2")
+    origins = ("h2", "http")
 
     def check(self, stage: str, end: Callable[[Way], None]) -> None:
         """One stage, one end."""

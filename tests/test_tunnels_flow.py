@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import twisted_gun as gun
 from tests.stage import answer
@@ -12,14 +13,14 @@ from twisted_gun.testing import RecordingReceiver
 #: Windows so small that what is sent here fills them.
 SMALL = {"initial_stream_window_size": 70_000, "initial_connection_window_size": 100_000, "stream_window_margin_size": 0}
 #: More than all that is kept on any way here: windows, mailboxes, and what stands in the buffers of sockets.
-LARGE = 1_000_000
+LARGE = 700_000
 
 
 class FlowCase(TunnelCase):
     """Origins that answer by hand."""
 
-    ways = ("Http", "Http2", "Socks", "HttpInHttp2", "Http2InHttp", "SocksInHttp2", "Deep")
-    origins = ("http", "h2")
+    ways: ClassVar[Sequence[str]] = ("Http", "Http2", "Socks", "HttpInHttp2", "Http2InHttp", "SocksInHttp2", "Deep")
+    origins: ClassVar[Sequence[str]] = ("h2", "http")
 
     def way(self, **options: Any) -> Way:
         return super().way(quiet=True, http2_opts=SMALL, capacity=10_000, **options)

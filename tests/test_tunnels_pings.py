@@ -21,7 +21,7 @@ class PingTests(TunnelCase):
     """`ping`."""
 
     origin = "h2c"
-    origins = ("h2c", "h2")
+    origins = ("h2", "h2c")
     ways = ("Http", "Http2", "Socks", "HttpInHttp2", "Http2InHttp", "SocksInHttp2", "Http2InHttp2")
 
     def test_inside(self) -> None:
@@ -36,7 +36,7 @@ class PingTests(TunnelCase):
         self.end(way)
 
     def test_option(self) -> None:
-        """So does the connection's, with the option `tunnel`; without, it asks the first proxy, or the end of what the connection became."""
+        """So does that of the connection, with the option `tunnel`; without, it asks whom the connection itself leads to now."""
         way, _ = self.up()
         for options in ({"tunnel": way.tunnels[-1]} if way.tunnels else {}, {}):
             ping = way.connection.ping(**options)
@@ -95,7 +95,7 @@ class NoPingTests(TunnelCase):
     """HTTP/1.1 has no ping, in a tunnel either."""
 
     ways = ("Http", "Http2", "Socks")
-    origins = ("http", "https")
+    origins = ("https", "http")
 
     def test_ping(self) -> None:
         """BadState, and nothing is sent."""
@@ -114,7 +114,7 @@ class Http2KeepaliveTests(TunnelCase):
     """http2_opts.keepalive inside."""
 
     origin = "h2c"
-    origins = ("h2c", "h2")
+    origins = ("h2", "h2c")
     ways = ("Http", "Http2", "Socks", "Http2InHttp", "HttpInHttp2")
     opts = {"keepalive": 5.0, "keepalive_tolerance": 1}  # noqa: RUF012
 
@@ -140,7 +140,8 @@ class Http2KeepaliveTests(TunnelCase):
             self.assertEqual(last[way.tunnels[-1]].reason.stage, "keepalive")
         downs = self.assert_lists(told)
         if self.whole:
-            self.assertEqual((downs[0].reason.stage, stream in downs[0].killed_streams), ("keepalive", True))
+            reason: Any = downs[0].reason
+            self.assertEqual((reason.stage, stream in downs[0].killed_streams), ("keepalive", True))
         elif self.proxies[-1] == "h2c" and len(self.proxies) == 1:
             self.assertEqual(downs, [])
         self.assertEqual(way.peers[0].gone_away and way.peers[0].gone_away[1], ErrorCode.NO_ERROR)
@@ -151,11 +152,11 @@ class Http1KeepaliveTests(TunnelCase):
     """http_opts.keepalive inside: empty lines, which a server ignores."""
 
     ways = ("Http", "Http2", "Socks", "HttpInHttp", "HttpInHttp2")
-    origins = ("http", "https")
+    origins = ("https", "http")
 
     def test_lines(self) -> None:
         """The origin is sent an empty line as often as the option says, and understands what is asked for then."""
-        way, top = self.up(http_opts={"keepalive": 5.0})
+        way, _ = self.up(http_opts={"keepalive": 5.0})
         for _ in range(3):
             way.advance(5)
         self.assertEqual(way.peer.received, b"\r\n" * 3)

@@ -16,7 +16,7 @@ class RawCase(TunnelCase):
     """Ways to an origin of which nothing is known."""
 
     origin = "raw"
-    origins = ("raw", "raws")
+    origins = ("raws", "raw")
     ways = ("Http", "Http2", "Socks", "HttpInHttp2", "Http2InHttp", "SocksInHttp2", "HttpInSocks")
 
     def raw(self, top: Any) -> Any:

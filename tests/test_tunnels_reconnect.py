@@ -35,7 +35,10 @@ class ExplicitTests(TunnelCase):
             self.assertIsNone(forwarded.tunnel)
             way.pump()
             (request,) = way.factories[0].requests
-            self.assertEqual((request.target, dict(request.headers)[b"host"]), (b"http://origin.example:8080/forwarded", b"%b:8080" % way.hosts[0].encode()))
+            self.assertEqual(
+                (request.target, dict(request.headers)[b"host"]),
+                (b"http://origin.example:8080/forwarded", b"%b:8080" % way.hosts[0].encode()),
+            )
         self.end(way)
 
     def test_new_ones(self) -> None:

@@ -205,8 +205,17 @@ ACTIONS = tuple(name.removeprefix("do_") for name in vars(Life) if name.startswi
 DEFERREDS = ("await_up", "await_up of the tunnel", "await_body")
 
 
-#: The ways that lives take turns on, so that each callback and each action is on each of them.
-TURNS = ("Http", "Http2", "HttpInHttp2", "SocksInHttp2", "Http2InHttp", "HttpInSocks")
+#: Those that end what they are called from.
+ENDING = ("cancel_the_tunnel", "close", "shutdown", "lose_it_all")
+#: The ways that lives take turns on; those with an action that ends something are on most of them.
+TURNS = (
+    ("Http", "http"),
+    ("Http2", "h2"),
+    ("HttpInHttp2", "http"),
+    ("SocksInHttp2", "h2c"),
+    ("Http2InHttp", "https"),
+    ("HttpInSocks", "https"),
+)
 
 
 class ReentrancyTests(TunnelCase):
@@ -214,9 +223,9 @@ class ReentrancyTests(TunnelCase):
 
     ways = ()
 
-    def check(self, way: str, callback: str, action: str, most: int) -> None:
+    def check(self, way: str, origin: str, callback: str, action: str, most: int) -> None:
         """One life, with one action in one callback."""
-        life = Life(lambda **options: Way(WAYS[way], "http", **options), callback, action, most)
+        life = Life(lambda **options: Way(WAYS[way], origin, **options), callback, action, most)
         life.play()
         self.assertTrue(1 <= life.done <= most, f"{callback} happened {life.done} times")
         logged = [type(failure.value) for failure in self.flushLoggedErrors()]
@@ -235,17 +244,18 @@ class ReentrancyTests(TunnelCase):
         self.assert_left_nothing(life.way)
 
 
-def _test(way: str, callback: str, action: str, most: int) -> Callable[[ReentrancyTests], None]:
-    def test(self: ReentrancyTests) -> None:
-        self.check(way, callback, action, most)
+def _add(turn: int, callback: str, action: str, most: int) -> None:
+    way, origin = TURNS[turn % len(TURNS)]
 
-    test.__doc__ = f"On the way {way}, in {callback}: {action.replace('_', ' ')}, {'once' if most == 1 else 'again and again'}."
-    return test
+    def test(self: ReentrancyTests) -> None:
+        self.check(way, origin, callback, action, most)
+
+    words = f"{callback}: {action.replace('_', ' ')}, {'once' if most == 1 else 'again and again'}"
+    test.__doc__ = f"From {way} to {origin}, in {words}."
+    setattr(ReentrancyTests, f"test_{callback}_{action}_{way}_{origin}{'_always' if most > 1 else ''}".replace(" ", "_"), test)
 
 
 for _at, _callback in enumerate(CALLBACKS):
     for _number, _action in enumerate(ACTIONS):
-        for _most in (1, 50):
-            _turn = TURNS[(_at + _number + (3 if _most > 1 else 0)) % len(TURNS)]
-            _name = f"test_{_callback.replace(' ', '_')}_{_action}{'_always' if _most > 1 else ''}"
-            setattr(ReentrancyTests, _name, _test(_turn, _callback, _action, _most))
+        for _turn in range(4 if _action in ENDING else 1):
+            _add(_at + _number + _turn, _callback, _action, 1 if (_at + _turn) % 2 else 50)

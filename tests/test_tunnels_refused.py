@@ -1,4 +1,4 @@
-"""Tunnels that are refused, and the answers that are not: an orderly response, an error that says what to do, and what becomes of the rest."""
+"""Tunnels that are refused, and answers that are not: an orderly response, an error that says what to do, and all that waits."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class StatusTests(TunnelCase):
     """By a proxy of HTTP, with whatever status."""
 
     ways = ("Http", "Https", "Http2", "HttpInHttp", "HttpInHttp2", "Http2InHttp", "HttpInSocks", "Http2InSocks")
-    origins = ("http", "h2")
+    origins = ("h2", "http")
 
     def refused(self, status: int, **options: Any) -> tuple[Way, Any]:
         """A way whose last proxy refuses by `status`, and the tunnel."""
@@ -99,7 +99,7 @@ class StatusTests(TunnelCase):
         end = way.destination(len(self.proxies))
         wanted = {name: value for name, value in end.items() if name not in ("username", "password")}
         way.credentials = None
-        parent = way.open()
+        parent: Any = way.open()
         for place in range(1, len(self.proxies)):
             parent = parent.connect(way.destination(place))
         first = parent.connect(wanted)
@@ -214,7 +214,7 @@ class Http1AnswerTests(TunnelCase):
         self.close(world)
 
     def test_those_behind(self) -> None:
-        """What was asked of the connection meanwhile was meant for the tunnel: StreamRefused, which says so, and the proxy never sees it."""
+        """What was asked of the connection meanwhile was meant for the tunnel: StreamRefused says so, and the proxy never sees it."""
         world, tunnel = self.asked()
         behind = [world.connection.get("/secret").await_response(), world.connection.post("/secret", (), b"x").await_response()]
         world.pump()
@@ -233,7 +233,10 @@ class Http1AnswerTests(TunnelCase):
 
     def test_interim(self) -> None:
         """Interim responses come before either."""
-        for final, names in ((answer(b"no", 403), ["gun_response", "gun_data"]), (b"HTTP/1.1 200 OK\r\n\r\n", ["gun_response", "gun_tunnel_up"])):
+        for final, names in (
+            (answer(b"no", 403), ["gun_response", "gun_data"]),
+            (b"HTTP/1.1 200 OK\r\n\r\n", ["gun_response", "gun_tunnel_up"]),
+        ):
             told = RecordingReceiver()
             world, _ = self.asked(reply_to=told)
             world.peer.send(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nx: y\r\n\r\n" + final)
@@ -327,7 +330,7 @@ class GluedTests(TunnelCase):
         world = MemoryGun(peer=lambda: ScriptedPeer([("expect", b"CONNECT"), ("send", b"HTTP/1.1 200 OK\r\n\r\nfirst")]))
         tunnel = world.connection.connect({**DESTINATION, "protocols": ["raw"]})
         world.pump()
-        events = [self.successResultOf(tunnel.await_event()) for _ in range(3)]
+        events: list[Any] = [self.successResultOf(tunnel.await_event()) for _ in range(3)]
         self.assertEqual([type(event) for event in events], [gun.Response, gun.TunnelUp, gun.Data])
         self.assertEqual(events[2].data, b"first")
         world.connection.close()

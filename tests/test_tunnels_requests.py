@@ -380,7 +380,7 @@ class LimitTests(TunnelCase):
 
     ways = ("Http", "Http2", "Http2InHttp2", "Socks")
     origin = "h2c"
-    origins = ("h2c", "h2")
+    origins = ("h2", "h2c")
 
     def test_concurrency(self) -> None:
         """Beyond what the origin allows at a time, a request is refused at once, as Gun does."""
@@ -434,7 +434,7 @@ class PipelineTests(TunnelCase):
     """HTTP/1.1 in a tunnel is pipelined as ever."""
 
     ways = ("Http", "Http2", "Socks", "HttpInHttp2")
-    origins = ("http", "https")
+    origins = ("https", "http")
 
     def test_pipelined(self) -> None:
         """Requests follow each other without waiting, responses come in their order, however many arrive at once."""

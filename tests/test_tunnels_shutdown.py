@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import twisted_gun as gun
 from tests.stage import answer
@@ -14,7 +15,17 @@ from twisted_gun.wire.frames import ErrorCode
 class ShutdownCase(TunnelCase):
     """Origins that answer by hand."""
 
-    ways = ("Http", "Http2", "Socks", "HttpInHttp", "HttpInHttp2", "Http2InHttp", "Http2InHttp2", "SocksInHttp2", "HttpInSocks")
+    ways: ClassVar[Sequence[str]] = (
+        "Http",
+        "Http2",
+        "Socks",
+        "HttpInHttp",
+        "HttpInHttp2",
+        "Http2InHttp",
+        "Http2InHttp2",
+        "SocksInHttp2",
+        "HttpInSocks",
+    )
 
     def finish(self, way: Way) -> None:
         """Let the origin send the rest of what it has begun, and answer all else."""
@@ -122,7 +133,10 @@ class TunnelTests(ShutdownCase):
         self.assertIsNotNone(way.peers[0].lost)
         if PROXIES[self.proxies[0]][1] == "http2":
             self.assertEqual(told.of(gun.Down), [])
-            self.assertEqual([tunnel.ended for tunnel in way.tunnels[:-1]], [False] * (len(way.tunnels) - 1) if self.proxies != ("h2c", "http") else [True])
+            self.assertEqual(
+                [tunnel.ended for tunnel in way.tunnels[:-1]],
+                [False] * (len(way.tunnels) - 1) if self.proxies != ("h2c", "http") else [True],
+            )
         self.end(way)
 
     def test_idle(self) -> None:
@@ -191,7 +205,7 @@ class OriginGoesAwayTests(ShutdownCase):
     """GOAWAY of an origin inside."""
 
     origin = "h2c"
-    origins = ("h2c", "h2")
+    origins = ("h2", "h2c")
 
     def test_in_good_order(self) -> None:
         """What it accepted finishes, what it did not is unprocessed, and then the tunnel ends; the proxy's connection does not."""
@@ -285,12 +299,12 @@ class ProxyGoesAwayTests(ShutdownCase):
 
 
 class LastResponseTests(ShutdownCase):
-    """"Connection: close" in a tunnel."""
+    """ "Connection: close" in a tunnel."""
 
-    origins = ("http", "https")
+    origins = ("https", "http")
 
     def test_close(self) -> None:
-        """It ends the tunnel, in good order; a proxy of HTTP/2 and its other streams live on, where Gun's connection crashes (gun.md 6.6)."""
+        """It ends the tunnel, in good order; a proxy of HTTP/2 and its other streams live on, where Gun crashes (gun.md 6.6)."""
         way, top, told = self.told(quiet=True)
         first, second = top.get("/1"), top.get("/2")
         way.pump()

@@ -27,7 +27,7 @@ class SlowPeerTests(TunnelCase):
     """The peer reads a little every two seconds."""
 
     origin = "raw"
-    origins = ("raw", "raws")
+    origins = ("raws", "raw")
     ways = ("Http", "Http2", "Socks", "HttpInHttp2", "Http2InHttp", "SocksInHttp2", "HttpInSocks")
 
     def ending(self) -> tuple[Way, _Slow]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 from twisted.internet.protocol import Factory
 from twisted.protocols.tls import TLSMemoryBIOFactory
@@ -17,18 +18,29 @@ class TlsCase(TunnelCase):
     """Ways to an origin that speaks TLS."""
 
     origin = "https"
-    origins = ("https", "h2")
-    ways = ("Http", "Http2", "Socks", "Https", "HttpInHttp2", "Http2InHttp", "Http2InHttp2", "SocksInHttp", "SocksInHttp2", "HttpInSocks")
+    origins: ClassVar[Sequence[str]] = ("h2", "https")
+    ways: ClassVar[Sequence[str]] = (
+        "Http",
+        "Http2",
+        "Socks",
+        "Https",
+        "HttpInHttp2",
+        "Http2InHttp",
+        "Http2InHttp2",
+        "SocksInHttp",
+        "SocksInHttp2",
+        "HttpInSocks",
+    )
 
     def serve(self, way: Way, creator: ServerCreator, place: int = -1) -> list[Any]:
         """Let the host at `place` be one that shows what `creator` does; what is received there in clear."""
         peers: list[Any] = []
 
-        def make() -> ScriptedPeer:
+        def make() -> Any:
             peers.append(ScriptedPeer())
             return peers[-1]
 
-        factory = TLSMemoryBIOFactory(creator, False, Factory.forProtocol(make), clock=way.clock)  # type: ignore[arg-type]
+        factory = TLSMemoryBIOFactory(creator, False, Factory.forProtocol(make), clock=way.clock)
         way.endpoints[way.hosts[place]] = MemoryEndpoint(factory, clock=way.clock)
         return peers
 
@@ -91,7 +103,7 @@ class CertificateTests(TlsCase):
         told = RecordingReceiver()
         way = self.way(owner=told, reply_to=told, retry=1, retry_timeout=60.0)
         way.endpoints[way.hosts[-1]] = MemoryEndpoint(
-            Factory.forProtocol(lambda: ScriptedPeer(lambda peer: peer.send(b"HTTP/1.1 400 Bad Request\r\n\r\n"))),  # type: ignore[arg-type]
+            Factory.forProtocol(lambda: ScriptedPeer(lambda peer: peer.send(b"HTTP/1.1 400 Bad Request\r\n\r\n"))),
             clock=way.clock,
         )
         self.fails(way, told, gun.TlsFailed)
@@ -106,7 +118,7 @@ class CertificateTests(TlsCase):
             def script(peer: ScriptedPeer, lose: str = lose) -> None:
                 getattr(peer, lose)()
 
-            way.endpoints[way.hosts[-1]] = MemoryEndpoint(Factory.forProtocol(lambda script=script: ScriptedPeer(script)), clock=way.clock)  # type: ignore[arg-type,misc]
+            way.endpoints[way.hosts[-1]] = MemoryEndpoint(Factory.forProtocol(lambda script=script: ScriptedPeer(script)), clock=way.clock)  # type: ignore[misc]
             self.fails(way, told, gun.StreamReset if lose == "abort" and not self.whole else gun.ConnectionFailed)
             self.end(way)
 
@@ -118,7 +130,14 @@ class ProxyCertificateTests(TlsCase):
 
     def test_refused(self) -> None:
         """One that is not who it says it is gets no CONNECT, nor its credentials."""
-        for first, second in (("http", "https"), ("https", "https"), ("h2c", "https"), ("h2", "h2"), ("socks5", "https"), ("http", "socks5s")):
+        for first, second in (
+            ("http", "https"),
+            ("https", "https"),
+            ("h2c", "https"),
+            ("h2", "h2"),
+            ("socks5", "https"),
+            ("http", "socks5s"),
+        ):
             told = RecordingReceiver()
             way = Way((first, second), "http", owner=told, reply_to=told, retry=1, retry_timeout=60.0, credentials=("ann", "sesame"))
             peers = self.serve(way, ServerCreator(authority("a stranger").issue(way.hosts[1])), 1)
@@ -235,7 +254,7 @@ class HandshakeTests(TlsCase):
 class InfoTests(TlsCase):
     """What there is to know of TLS."""
 
-    origins = ("https", "h2")
+    origins = ("h2", "https")
     ways = ("Http", "Https", "Socks", "HttpInSocks")
 
     def test_of_the_last(self) -> None:

@@ -14,7 +14,7 @@ class WebsocketCase(TunnelCase):
     """Ways to an origin that speaks the websocket protocol."""
 
     ways = ("Http", "Https", "Http2", "Socks", "HttpInHttp2", "Http2InHttp", "SocksInHttp", "SocksInHttp2", "Deep")
-    origins = ("http", "https", "h2")
+    origins = ("h2", "https", "http")
 
     def way(self, end: dict[str, Any] | None = None, **options: Any) -> Way:
         make: Any = Http2WebsocketPeer if self.spoken == "http2" else WebsocketPeer
@@ -206,7 +206,7 @@ class Http2Tests(TunnelCase):
     """What HTTP/2 has besides requests."""
 
     origin = "h2c"
-    origins = ("h2c", "h2")
+    origins = ("h2", "h2c")
     ways = ("Http", "Http2", "Socks", "Http2InHttp2", "HttpInHttp2", "SocksInHttp2")
 
     def test_push(self) -> None:
@@ -266,7 +266,7 @@ class Http2Tests(TunnelCase):
 class Http1Tests(TunnelCase):
     """What HTTP/1.1 has besides requests."""
 
-    origins = ("http", "https")
+    origins = ("https", "http")
     ways = ("Http", "Http2", "Socks", "HttpInHttp2", "SocksInHttp2", "HttpInSocks")
 
     def test_interim_and_trailers(self) -> None:

@@ -54,7 +54,7 @@ class Echo(Protocol):
     def dataReceived(self, data: bytes) -> None:
         self.transport.write(data)  # type: ignore[union-attr]
 
-    def connectionLost(self, reason: Any = None) -> None:  # type: ignore[override]
+    def connectionLost(self, reason: Any = None) -> None:
         self.lost = reason
 
 
@@ -141,7 +141,7 @@ class Way:
         for host, name in zip(self.hosts, proxies, strict=False):
             self.factories.append(ProxyFactory(PROXIES[name][1], self._dial, credentials=credentials, chunk=chunk))
             self._serve(host, self.factories[-1], *PROXIES[name])
-        self._serve(self.hosts[-1], Factory.forProtocol(self._new_peer), *ORIGINS[origin])  # type: ignore[arg-type]
+        self._serve(self.hosts[-1], Factory.forProtocol(self._new_peer), *ORIGINS[origin])
         self.owner = owner or RecordingReceiver()
         self.tunnels: list[gun.Tunnel] = []
         #: Further fields of the destination at a place, and further options of TLS with the origin.
@@ -268,12 +268,17 @@ WAYS: dict[str, tuple[str, ...]] = {
 
 
 class TunnelCase(LifeCase):
-    """A test over a way through `proxies` to `origin`; `ways` and `origins` are what `spread` repeats it over."""
+    """
+    A test over a way through `proxies` to `origin`; `ways` and `origins` are what `spread` repeats it over.
+
+    Each way leads to `each` of the origins, or else they take turns.
+    """
 
     proxies: tuple[str, ...] = ("http",)
     origin = "http"
     ways: ClassVar[Iterable[str]] = WAYS
-    origins: ClassVar[Iterable[str]] = ("http", "h2")
+    origins: ClassVar[Sequence[str]] = ("h2", "http")
+    each = False
 
     @property
     def whole(self) -> bool:
@@ -386,8 +391,8 @@ def spread(module: str) -> dict[str, type[TunnelCase]]:
     made: dict[str, type[TunnelCase]] = {}
     for case in found:
         if case.__module__ == module:
-            for way in case.ways:
-                for origin in case.origins:
+            for number, way in enumerate(case.ways):
+                for origin in case.origins if case.each else (case.origins[number % len(case.origins)],):
                     if (WAYS[way], origin) != (case.proxies, case.origin):
                         name = f"{case.__name__}{way}To{origin.title()}"
                         own = {"proxies": WAYS[way], "origin": origin, "__module__": module, "__doc__": case.__doc__}

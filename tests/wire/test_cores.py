@@ -58,5 +58,6 @@ class KindTests(SynchronousTestCase):
                 self.assertEqual([name for name in members(kind) if not hasattr(core, name)], [], core)
         self.assertEqual([core.name for core in cores], ["http", "http2", "http2", "socks", "ws", "ws", "raw"])
         self.assertEqual([core.switched for core in tunnels], [False] * 4)
+        self.assertEqual([core.small("hello") is not None for core in websockets], [True, False], "the reference has no short way")
         self.assertIn("connect", members(TunnelCore))
         self.assertIn("served", members(WsCore))
