@@ -19,7 +19,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from twisted_gun.errors import LimitReached
 from twisted_gun.events import Headers
-from twisted_gun.wire.hpack import CompressionError, Decoder, Encoder
+from twisted_gun.wire.hpack import LONGEST_REMEMBERED, CompressionError, Decoder, Encoder
 
 VECTORS = Path(__file__).resolve().parents[2].parent / "shared" / "vectors"
 STORIES = VECTORS / "hpack_6enc.json.xz"
@@ -345,6 +345,12 @@ class RememberedTests(SynchronousTestCase):
         for count in range(1, 4):
             self.assertEqual(decoder.decode(block), fields("server: x"))
             self.assertEqual(table_of(decoder), fields("server: x") * count)
+
+    def test_inserting_into_a_full_table(self) -> None:
+        """It puts out the oldest entries, as any other does, also where it comes as often as it takes to fill the table."""
+        block = Encoder().encode_fields(((b"server", b"~" * 500), (b"a", b"b")))
+        self.assertLess(len(block), LONGEST_REMEMBERED)
+        check_against_hpack(self, [block, Encoder().encode_fields(fields("c: d")), *[block] * 9, b"\xbe\xbf\xc0"])
 
     def test_changed(self) -> None:
         """The same bytes mean something else once the table has changed: by an entry, or by a size."""

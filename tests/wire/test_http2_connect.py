@@ -387,6 +387,23 @@ class TunnelTests(ConnectCase):
         self.assertEqual(talk.newly_sent(), [("DATA", 3, b"b", False), ("DATA", 1, b"a", True)])
         self.assertEqual(talk.outline, [("tunnel", B, b"of b"), ("tunnel", A, b"of a"), ("tunnel closed", A)])
 
+    def test_one_step(self) -> None:
+        """What comes for a tunnel in one read is one step, whatever comes between; nothing else changes its place, and no end does."""
+        talk = self.opened()
+        talk.ask_connect(B)
+        talk.ask(C)
+        talk.receive(talk.peer.respond(3))
+        peer = talk.peer
+        steps = talk.receive(peer.data(1, b"a") + peer.data(3, b"b") + peer.window(1, 5) + peer.data(1, b"a"))
+        self.assertEqual(steps, [TunnelData(A, b"aa"), TunnelData(B, b"b")])
+        first = peer.data(1, b"1") + peer.data(1, b"2") + peer.respond(5, fin=True) + peer.data(3, b"3") + peer.data(1, b"4")
+        second = peer.data(1, b"5", True) + peer.data(3, b"6") + peer.data(3, b"7") + peer.reset(3)
+        (*steps, end) = talk.receive(first + second)
+        head = Response(stream=C, fin=True, status=200, headers=())
+        self.assertEqual(steps[:4], [TunnelData(A, b"12"), head, TunnelData(B, b"3"), TunnelData(A, b"45")])
+        self.assertEqual(steps[4:], [TunnelClosed(A), TunnelData(B, b"67")])
+        self.assertIsInstance(end, StreamFailed)
+
     def test_we_end_first(self) -> None:
         """RFC 9113 section 8.5: END_STREAM is "equivalent to the TCP FIN bit": the peer may send on, up to its own."""
         talk = self.opened()
