@@ -225,8 +225,21 @@ class PendingTests(TunnelCase):
         self.assertIsInstance(self.assert_each_ended_once(told, [tunnel])[tunnel].reason, gun.TimedOut)
         self.proxy_never_sees_it(world, told, behind)
 
+    def test_behind_one_that_was_not_sent(self) -> None:
+        """Nor where it is cancelled before the connection is up: what was asked for before it goes to the proxy, what behind it does not."""
+        told = RecordingReceiver()
+        world = MemoryGun(owner=told, reply_to=told)
+        before = world.connection.get("/before")
+        tunnel = world.connection.connect({"host": "origin.example", "port": PORT})
+        behind = world.connection.get("/secret")
+        tunnel.cancel()
+        world.pump()
+        self.assertIn(b"GET /before", world.peer.received)
+        self.assertFalse(before.ended)
+        self.proxy_never_sees_it(world, told, behind)
+
     def test_before_it_was_sent(self) -> None:
-        """Cancelled before the connection was up, a CONNECT is not sent; then what was asked for goes to whom the connection leads."""
+        """Cancelled before the connection was up, a CONNECT is not sent, nor is what was asked for in it."""
         told = RecordingReceiver()
         world = MemoryGun(owner=told, reply_to=told)
         tunnel = world.connection.connect({"host": "origin.example", "port": PORT})

@@ -188,7 +188,9 @@ class ConnectKeepaliveTests(TunnelCase):
         way = self.way(http_opts={"keepalive": 2.0})
         way.endpoints[way.hosts[-1]].hang()
         way.ask()
-        way.advance(9)
+        way.pump()
+        for _ in range(4):
+            way.advance(2)
         (record,) = way.factories[-1].tunnels
         (connection,) = way.factories[-1].connections
         self.assertEqual((record.sent, record.status), (0, None))

@@ -170,6 +170,23 @@ class FlowTests(RawCase):
         self.assertEqual(self.data(told), MUCH * 4)
         self.end(way)
 
+    def test_of_the_request(self) -> None:
+        """The request option `flow` of the CONNECT is for the bytes of its tunnel, instead."""
+        if self.proxies[-1].startswith("socks") or len(self.proxies) > 1:
+            return
+        told = RecordingReceiver()
+        way = self.way(peer=ScriptedPeer, owner=told, reply_to=told, raw_opts={"flow": 5})
+        tunnel = way.open().connect(way.destination(1), flow=1)
+        way.pump()
+        for _ in range(3):
+            way.peer.send(b"x")
+            way.pump()
+        self.assertEqual(len(told.of(gun.Data)), 1)
+        tunnel.update_flow(1)
+        way.pump()
+        self.assertEqual(self.data(told), b"xxx")
+        self.end(way)
+
     def test_granted_early(self) -> None:
         """What is allowed before it is up counts."""
         way = self.way(peer=ScriptedPeer, raw_opts={"flow": 1}, owner=RecordingReceiver(), reply_to=RecordingReceiver())

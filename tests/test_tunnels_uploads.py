@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import twisted_gun as gun
 from tests.producers import MUCH, Body, Pull, Push
 from tests.tunnels import AnsweringHttp2, TunnelCase, Way, spread
+from twisted_gun.testing import Http2Peer, MemoryGun
 
 #: As much as a producer gives in the end: more than all windows and buffers on the way.
 TOTAL = 700_000
@@ -292,6 +293,36 @@ class WindowTests(UploadCase):
         way.pump()
         self.assertEqual(self.successResultOf(other.await_body()), b"/other")
         self.end(way)
+
+
+class PausedTests(UploadCase):
+    """Who begins while nothing is taken."""
+
+    ways = ()
+
+    def test_up_while_paused(self) -> None:
+        """A tunnel that comes up while the proxy's connection takes nothing begins with its producers paused."""
+        world = MemoryGun(protocols=["http2"], peer=lambda: Http2Peer(settings={"initial_window_size": 10_000_000}))
+        world.pump()
+        tunnel = world.connection.connect({"host": "origin.example", "port": 80})
+        push = Push()
+        stream = tunnel.headers("POST", "/")
+        world.pump()
+        world.peer.pause()
+        world.connection.post("/beside", (), MUCH * 3)
+        world.pump()
+        stream.registerProducer(push, True)
+        world.peer.respond(world.peer.requests[0], 200, fin=False)
+        world.pump()
+        self.assertEqual(self.successResultOf(tunnel.await_up()), "http")
+        self.assertEqual(push.asked, ["pause"])
+        world.peer.window_update(0, 10_000_000)
+        world.peer.resume()
+        world.pump()
+        self.assertEqual(push.asked, ["pause", "resume"])
+        world.connection.close()
+        world.pump()
+        self.assert_nothing_left(world)
 
 
 class SendTimeoutTests(UploadCase):

@@ -274,7 +274,7 @@ class PressureCase(TestCase):
             before = count()
             for number in range(ROUNDS):
                 for other in others:
-                    self.assertEqual(await other.get(f"/{number}").await_body(), b"/%d" % number)
+                    self.assertEqual(await other.get(f"/{number}").await_body(30.0), b"/%d" % number)
         return before
 
     def assert_held(self, what: str, count: int, windows: int) -> None:
@@ -366,7 +366,7 @@ class PressureTests(_Case):
             self.addCleanup(close, conn)
         stream = first.get("/much")
         written = await self.rest(lambda: server.written, other)
-        self.assert_held("unread, by option", written, gun.Http2Options().initial_stream_window_size + MARGIN)
+        self.assert_held("unread, by option", written, WINDOW + MARGIN)
         await self.read_all(stream)
 
 

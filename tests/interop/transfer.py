@@ -37,7 +37,8 @@ async def transfer(
         conn = reached = gun.open_url(url, protocols=protocols, **opts, **({"proxy": list(proxies)} if proxies else {}))
         await conn.await_up()
     target = urlsplit(url).path
-    await reached.head(target).await_response()  # so that all that it goes through is up
+    if proxies:
+        await reached.head(target).await_response()  # so that all that it goes through is up
     Path("/proc/self/clear_refs").write_text("5")  # the highest size begins anew
     before, begun = _resident("VmRSS"), time.monotonic()
     move: _Download | _Upload = _Download(Path(path)) if direction == "download" else _Upload(Path(path))
