@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.internet.error import ConnectionDone
+
 import twisted_gun as gun
 from tests.stage import answer
 from tests.tunnels import ORIGINS, PORT, TunnelCase, Way, spread
@@ -125,9 +127,33 @@ class TunnelTests(TunnelCase):
                 way.endpoints[way.hosts[-1]].accept()
                 way.advance(10)
             self.assertEqual([tunnel.open for tunnel in way.factories[-1].tunnels], [False], stage)
+            if self.proxies == ("http",) and stage != "asked":  # at once, whatever was still to be sent
+                lost = way.factories[0].connections[0].lost
+                self.assertIsNone(lost is not None and lost.check(ConnectionDone))
             for peer in way.peers:
                 self.assertIsNotNone(peer.lost)
             self.end(way)
+
+    def test_when_granted(self) -> None:
+        """Cancelled from within the answer that grants it, it does not come up, and nothing of it is kept."""
+
+        def react(event: Any) -> None:
+            if isinstance(event, gun.Response):
+                event.stream.cancel()
+
+        told = RecordingReceiver(react)
+        way = self.way(owner=told, reply_to=told, retry_timeout=60.0, retry=1)
+        top = way.ask()
+        first = way.tunnels[0]
+        stream = top.get("/")
+        way.pump()
+        self.assert_cancelled(told, first)
+        self.assert_each_ended_once(told, [stream, *way.tunnels[1:]])
+        self.assertEqual([event.stream for event in told.of(gun.TunnelUp) if event.stream is not None], [])
+        self.assertEqual([peer.requests for peer in way.peers if peer.requests], [])
+        route = way.connection._route
+        self.assertEqual((list(route.layers), list(route.end.layers)), ([route.onward] if route.layers else [], []))
+        self.end(way)
 
     def test_beside(self) -> None:
         """Over HTTP/2 nobody else is harmed; over HTTP/1.1 the connection ends with it, and is dialled anew."""
@@ -226,7 +252,7 @@ class PendingTests(TunnelCase):
         self.proxy_never_sees_it(world, told, behind)
 
     def test_behind_one_that_was_not_sent(self) -> None:
-        """Nor where it is cancelled before the connection is up: what was asked for before it goes to the proxy, what behind it does not."""
+        """Nor where it is cancelled before the connection is up: what was asked for before it goes to the proxy, what behind it, not."""
         told = RecordingReceiver()
         world = MemoryGun(owner=told, reply_to=told)
         before = world.connection.get("/before")

@@ -62,20 +62,23 @@ class EndedTests(CollectedCase):
         return way, top, stream
 
     def test_freed(self) -> None:
-        """The connection knows nothing of it and of what was in it: it can be collected, and once it is closed the connection too."""
+        """The connection knows nothing of it and of what was in it: they can be collected, and once it is closed the connection too."""
+        ways, ghosts = [], {}
         for how in self.HOW:
             way, top, stream = self.ended(how)
             way.tunnels.clear()
-            ghosts = [weakref.ref(top), weakref.ref(stream)]
-            del top, stream
-            gc.collect()
-            self.assertEqual([ghost() for ghost in ghosts], [None, None], how)
-            way.connection.close()
-            way.pump()
-            ghost = weakref.ref(way.connection)
-            del way
-            gc.collect()
-            self.assertIsNone(ghost(), how)
+            ways.append(way)
+            ghosts[how] = weakref.ref(top), weakref.ref(stream), weakref.ref(way.connection)
+            del way, top, stream
+        gc.collect()
+        for how, (tunnel, inside, connection) in ghosts.items():
+            self.assertEqual((tunnel(), inside()), (None, None), how)
+            self.assertIsNotNone(connection())
+        while ways:
+            ways[-1].connection.close()
+            ways.pop().pump()
+        gc.collect()
+        self.assertEqual([how for how, (*_, connection) in ghosts.items() if connection() is not None], [])
 
     def test_no_timers(self) -> None:
         """It leaves no delayed call behind, on a connection that lives on."""

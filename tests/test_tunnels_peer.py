@@ -22,6 +22,7 @@ class Http2ProxyTests(TunnelCase):
     def tunnel(self, **options: Any) -> tuple[MemoryGun, RecordingReceiver, Any, Any]:
         """The world, who is told everything, a tunnel that is up, and its request as the proxy has it."""
         told = RecordingReceiver()
+        options["http2_opts"] = {"core": self.core, **options.get("http2_opts", {})}
         world = MemoryGun(protocols=["http2"], owner=told, reply_to=told, **options)
         world.pump()
         tunnel = world.connection.connect(DESTINATION)
@@ -77,7 +78,7 @@ class Http2ProxyTests(TunnelCase):
     def test_reset_before_the_answer(self) -> None:
         """REFUSED_STREAM instead of an answer: neither the tunnel nor what waited for it was processed."""
         told = RecordingReceiver()
-        world = MemoryGun(protocols=["http2"], owner=told)
+        world = MemoryGun(protocols=["http2"], http2_opts={"core": self.core}, owner=told)
         tunnel = world.connection.connect(DESTINATION)
         inside = tunnel.get("/")
         world.pump()
@@ -120,7 +121,7 @@ class Http2ProxyTests(TunnelCase):
     def test_made_and_ended_at_once(self) -> None:
         """A 2xx that ends the stream makes no tunnel; await_up says so, and what waited is not lost silently."""
         told = RecordingReceiver()
-        world = MemoryGun(protocols=["http2"], owner=told)
+        world = MemoryGun(protocols=["http2"], http2_opts={"core": self.core}, owner=told)
         tunnel = world.connection.connect(DESTINATION)
         inside = tunnel.get("/").await_response()
         world.pump()
@@ -204,6 +205,43 @@ class Http2ProxyTests(TunnelCase):
         world.connection.close()
         world.pump()
         self.assert_nothing_left(world)
+
+    def test_answers(self) -> None:
+        """Interim responses come before the answer; what a 2xx says of content is ignored, a refusal may have trailers."""
+        for status, fields, trailers in (
+            (200, {"content-length": "3"}, {}),
+            (299, {}, {}),
+            (403, {}, {"x": "y"}),
+            (404, {"content-length": "2"}, {}),
+        ):
+            told = RecordingReceiver()
+            world = MemoryGun(protocols=["http2"], http2_opts={"core": self.core}, owner=told, reply_to=told)
+            tunnel = world.connection.connect(DESTINATION)
+            world.pump()
+            (request,) = world.peer.requests
+            world.peer.inform(request, 103, {"x": "y"})
+            world.peer.respond(request, status, fields, b"" if status < 300 else b"no", fin=status > 300, trailers=trailers)
+            world.pump()
+            names = ["gun_up", "gun_inform", "gun_response"]
+            self.assertEqual(told.names()[:3], names)
+            self.assertEqual([event.status for event in told.of(gun.Response)], [status])
+            if status < 300:
+                self.assertEqual(told.names()[3:], ["gun_tunnel_up"])
+                world.peer.send_data(request, b"HTTP/1.1 103 X\r\n\r\n")
+                world.pump()
+                self.assertIn("unsolicited", str(self.assert_each_ended_once(told, [tunnel])[tunnel].reason))
+            else:
+                self.assertIsInstance(self.assert_each_ended_once(told, [tunnel])[tunnel], gun.Trailers if trailers else gun.Data)
+            self.assertEqual(told.of(gun.Down), [])
+            world.connection.close()
+            world.pump()
+            self.assert_nothing_left(world)
+
+
+class Http2ProxyReferenceTests(Http2ProxyTests):
+    """The same by the reference core."""
+
+    core = "h2"
 
 
 class Http1ProxyTests(TunnelCase):

@@ -108,6 +108,19 @@ class ExplicitTests(TunnelCase):
         self.assertEqual(self.successResultOf(body), b"/")
         self.end(way)
 
+    def test_good_for_something(self) -> None:
+        """A connection that served a request, if only in its tunnel, was no failure: it is made again at once, each time."""
+        way = self.way()
+        top = way.ask()
+        for number in range(15):
+            body = top.get("/").await_body()
+            way.pump()
+            self.assertEqual(self.successResultOf(body), b"/")
+            self.lose(way)
+            self.assertEqual(way.endpoints[way.hosts[0]].attempts, number + 2)
+            top = way.ask(0, way.connection)
+        self.end(way)
+
     def test_no_retry(self) -> None:
         """With retry=0 it is the end of all."""
         way, top, told = self.told(retry=0, quiet=True)
@@ -163,6 +176,36 @@ class SocksTests(TunnelCase):
         for factory in way.factories[1:]:
             self.assertEqual(len(factory.tunnels), 1)
         self.end(way)
+
+    def test_good_for_something(self) -> None:
+        """A connection that served a request was no failure: it is made again at once, each time."""
+        if len(self.proxies) != 1:
+            return
+        way = self.way()
+        way.open()
+        for number in range(15):
+            body = way.connection.get("/").await_body()
+            way.pump()
+            self.assertEqual(self.successResultOf(body), b"/")
+            self.lose(way)
+            way.pump()
+            self.assertEqual(way.endpoints[way.hosts[0]].attempts, number + 2)
+        self.end(way)
+
+    def test_good_for_nothing(self) -> None:
+        """One whose proxy makes no tunnel was: after ten at once it waits, and in the end gives up."""
+        if len(self.proxies) != 1:
+            return
+        way = self.way(retry=3, retry_timeout=1.0)
+        way.factories[0].refuse = 5
+        ended = way.open().when_terminated()
+        for _ in range(20):
+            way.advance(1)
+        error = self.successResultOf(ended)
+        assert isinstance(error, gun.ConnectFailed)
+        self.assertEqual(getattr(error.reason, "error", None), "connection_refused")
+        self.assertEqual(way.endpoints[way.hosts[0]].attempts, 4)
+        self.assert_left_nothing(way)
 
     def test_order(self) -> None:
         """gun_up and gun_down alternate; each gun_up is followed by one gun_tunnel_up."""

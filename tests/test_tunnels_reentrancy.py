@@ -7,7 +7,7 @@ from typing import Any
 
 import twisted_gun as gun
 from tests.play import Boom
-from tests.tunnels import WAYS, TunnelCase, Way
+from tests.tunnels import WAYS, TunnelCase, Way, spread
 from twisted_gun.testing import RecordingReceiver
 
 
@@ -207,7 +207,7 @@ DEFERREDS = ("await_up", "await_up of the tunnel", "await_body")
 
 #: Those that end what they are called from.
 ENDING = ("cancel_the_tunnel", "close", "shutdown", "lose_it_all")
-#: The ways that lives take turns on; those with an action that ends something are on most of them.
+#: The ways that lives take turns on; those with an action that ends something are on two each.
 TURNS = (
     ("Http", "http"),
     ("Http2", "h2"),
@@ -257,5 +257,59 @@ def _add(turn: int, callback: str, action: str, most: int) -> None:
 
 for _at, _callback in enumerate(CALLBACKS):
     for _number, _action in enumerate(ACTIONS):
-        for _turn in range(4 if _action in ENDING else 1):
+        for _turn in range(2 if _action in ENDING else 1):
             _add(_at + _number + _turn, _callback, _action, 1 if (_at + _turn) % 2 else 50)
+
+
+class UpTests(TunnelCase):
+    """Ends from within `gun_tunnel_up`, at whichever of them: TLS may be in the midst of its own handshake, just beneath."""
+
+    origins = ("https", "h2", "raws")
+
+    def check(self, act: Callable[[Way], object]) -> None:
+        """Do this at the first, the second and so on."""
+        for number in range(len(self.proxies)):
+            self.check_at(number, act)
+
+    def check_at(self, number: int, act: Callable[[Way], object]) -> None:
+        ups: list[Any] = []
+
+        def react(event: Any) -> None:
+            if isinstance(event, gun.TunnelUp):
+                ups.append(event)
+                if len(ups) == number + 1:
+                    act(way)
+
+        told = RecordingReceiver(react)
+        way = self.way(owner=told, reply_to=told, retry_timeout=60.0, retry=1)
+        top = way.ask()
+        streams = [top.get("/")] if self.spoken != "raw" else []
+        way.pump()
+        self.assertEqual(len(ups), number + 1)
+        way.connection.close()
+        way.pump()
+        for stream in (*streams, *way.tunnels):
+            self.assertTrue(stream.ended)
+        self.assert_told_in_order(told)
+        self.assert_left_nothing(way)
+
+    def test_close(self) -> None:
+        """close()."""
+        self.check(lambda way: way.connection.close())
+
+    def test_close_and_cancel(self) -> None:
+        """cancel() of all tunnels, the innermost first, then close()."""
+
+        def act(way: Way) -> None:
+            for tunnel in reversed(way.tunnels):
+                tunnel.cancel()
+            way.connection.close()
+
+        self.check(act)
+
+    def test_lose_owner(self) -> None:
+        """shutdown(), for the owner is gone."""
+        self.check(lambda way: way.connection.set_owner(None))
+
+
+globals().update(spread(__name__))

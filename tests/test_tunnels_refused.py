@@ -325,6 +325,21 @@ class GluedTests(TunnelCase):
             world.pump()
             self.assert_nothing_left(world)
 
+    def test_flow(self) -> None:
+        """http_opts.flow is for responses: bytes behind the answer do not use it up."""
+        told = RecordingReceiver()
+        world = MemoryGun(reply_to=told, http_opts={"flow": 1})
+        world.connection.connect({**DESTINATION, "protocols": ["raw"]})
+        world.pump()
+        world.peer.send(b"HTTP/1.1 200 OK\r\n\r\nfirst ")
+        world.pump()
+        world.peer.send(b"second")
+        world.pump()
+        self.assertEqual(b"".join(event.data for event in told.of(gun.Data)), b"first second")
+        world.connection.close()
+        world.pump()
+        self.assert_nothing_left(world)
+
     def test_read_in_turn(self) -> None:
         """To one who awaits event after event they come in their order."""
         world = MemoryGun(peer=lambda: ScriptedPeer([("expect", b"CONNECT"), ("send", b"HTTP/1.1 200 OK\r\n\r\nfirst")]))

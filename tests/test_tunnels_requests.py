@@ -222,6 +222,18 @@ class OptionTests(TunnelCase):
         for each in (way, another):
             self.end(each)
 
+    def test_no_data(self) -> None:
+        """A tunnel in which HTTP is spoken takes requests, and no bytes of its own, up or not."""
+        way = self.way(quiet=True)
+        tunnel = way.ask()
+        for words in ("not up yet", "takes requests"):
+            error = self.assertRaises(gun.BadState, tunnel.data, b"bytes")
+            self.assertIn(words, str(error))
+            self.assertRaises(gun.BadState, tunnel.ws_send, "frame")
+            way.pump()
+        self.assertEqual(way.peer.requests, [])
+        self.end(way)
+
     def test_reply_to_and_flow(self) -> None:
         """The other options of a request mean in a tunnel what they mean elsewhere."""
         way, tunnel = self.up()

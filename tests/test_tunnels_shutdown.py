@@ -254,7 +254,7 @@ class OriginGoesAwayTests(ShutdownCase):
 class ProxyGoesAwayTests(ShutdownCase):
     """GOAWAY of a proxy of HTTP/2."""
 
-    proxies = ("h2c",)
+    proxies: tuple[str, ...] = ("h2c",)
     ways = ("Http2", "HttpInHttp2", "Http2InHttp", "SocksInHttp2")
 
     def go_away(self, way: Way, last: int = frames.LARGEST) -> None:

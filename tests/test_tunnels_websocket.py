@@ -227,6 +227,20 @@ class Http2Tests(TunnelCase):
         self.assertEqual(last[push.pushed_stream].data, b"pushed")
         self.end(way)
 
+    def test_push_for_another(self) -> None:
+        """An origin speaks for itself only: by its scheme, whatever that of the proxy is, and its authority, which is not the proxy's."""
+        way, top, told = self.told(quiet=True, http2_opts={"enable_push": True})
+        top.get("/")
+        way.pump()
+        peer = way.peer
+        for wrong in ({"scheme": "http" if self.origin == "h2" else "https"}, {"authority": f"{way.hosts[0]}:8080"}):
+            promise = {"scheme": "https" if self.origin == "h2" else "http", **wrong}
+            pushed = peer.push(peer.requests[0], "/pushed", **promise)
+            way.pump()
+            self.assertIsNotNone(pushed.reset)
+        self.assertEqual(told.of(gun.Push), [])
+        self.end(way)
+
     def test_push_cut_off(self) -> None:
         """One that is under way when the tunnel ends, ends once."""
         way, top, told = self.told(quiet=True, http2_opts={"enable_push": True})

@@ -271,7 +271,7 @@ class TunnelCase(LifeCase):
     """
     A test over a way through `proxies` to `origin`; `ways` and `origins` are what `spread` repeats it over.
 
-    Each way leads to `each` of the origins, or else they take turns.
+    Each way leads to `each` of the origins, or else they take turns. `core` is that of HTTP/2.
     """
 
     proxies: tuple[str, ...] = ("http",)
@@ -279,6 +279,7 @@ class TunnelCase(LifeCase):
     ways: ClassVar[Iterable[str]] = WAYS
     origins: ClassVar[Sequence[str]] = ("h2", "http")
     each = False
+    core = "own"
 
     @property
     def whole(self) -> bool:
@@ -292,6 +293,8 @@ class TunnelCase(LifeCase):
 
     def way(self, **options: Any) -> Way:
         """The way, not opened yet."""
+        if self.core != "own":
+            options["http2_opts"] = {"core": self.core, **options.get("http2_opts", {})}
         return Way(self.proxies, self.origin, **options)
 
     def up(self, **options: Any) -> tuple[Way, Any]:

@@ -356,6 +356,7 @@ class Route(Waiting):
 
     def make_hop(self, options: HopOptions) -> Hop[Any]:
         """A hop whose core this leg chooses."""
+        self.paused = False
         creator = self.leg.creator
         confirm = None if creator is None else lambda transport: creator.confirm(transport.getHandle())
         name = self.connection.destination if self.below is None else f"{self.connection.destination} > {self.leg.where}"
@@ -389,7 +390,6 @@ class Route(Waiting):
 
     def take(self, hop: Hop[Any]) -> None:
         """Send by `hop`, which is up, and what has waited first of all."""
-        self.paused = False
         self.hop = hop
         if self.leg.onward is not None:
             self._go_onward(hop)
