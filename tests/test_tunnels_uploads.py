@@ -304,6 +304,7 @@ class PausedTests(UploadCase):
         """A tunnel that comes up while the proxy's connection takes nothing begins with its producers paused."""
         world = MemoryGun(protocols=["http2"], peer=lambda: Http2Peer(settings={"initial_window_size": 10_000_000}))
         world.pump()
+        world.peer.window_update(0, 10_000_000)
         tunnel = world.connection.connect({"host": "origin.example", "port": 80})
         push = Push()
         stream = tunnel.headers("POST", "/")
@@ -316,7 +317,6 @@ class PausedTests(UploadCase):
         world.pump()
         self.assertEqual(self.successResultOf(tunnel.await_up()), "http")
         self.assertEqual(push.asked, ["pause"])
-        world.peer.window_update(0, 10_000_000)
         world.peer.resume()
         world.pump()
         self.assertEqual(push.asked, ["pause", "resume"])
