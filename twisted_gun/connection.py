@@ -193,11 +193,11 @@ class Connection(Verbs):
             route = way(route, options)
         return route.request(method, path, headers, body, options)
 
-    def _check_open(self) -> None:
+    def _not_open(self) -> GunError:
+        """Why it takes no requests, which it does not once it is ending or has ended."""
         if self._factory.ending:
-            raise ShuttingDown("the connection is shutting down or closed: it takes no new requests")
-        if self._factory.state == "terminated":
-            raise BadState(f"the connection has ended, open a new one: {self._end or 'it was closed'}")
+            return ShuttingDown("the connection is shutting down or closed: it takes no new requests")
+        return BadState(f"the connection has ended, open a new one: {self._end or 'it was closed'}")
 
     # From the route: `route.Keeper`.
 

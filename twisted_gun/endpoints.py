@@ -53,8 +53,9 @@ from twisted_gun.net.hop import HopOptions
 from twisted_gun.net.proxied import TunnelEndpoint, proxy_of
 from twisted_gun.net.proxy import Proxy
 from twisted_gun.options import Options, ProxyUrl, TcpOptions, TlsOptions, nested
-from twisted_gun.options.checks import is_number
+from twisted_gun.options.checks import credential, fits_basic, fits_socks, is_number
 from twisted_gun.options.proxies import proxy_urls
+from twisted_gun.request import proxy_fields
 
 __all__ = ["HttpConnectEndpoint", "HttpProxy", "Socks5Endpoint", "http_connect_from_string", "socks5_from_string"]
 
@@ -84,7 +85,7 @@ class HttpProxy:
         timeout: float | None = 10.0,
     ) -> None:
         self._proxy = _proxy(reactor, False, proxy, username, password, normalise(headers), tls_opts, timeout)
-        self._proxy.request("localhost", 80)  # what can be sent to no destination is said now
+        proxy_fields(self._proxy.headers)  # what can be sent to no destination is said now
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._proxy.name}>"
@@ -266,10 +267,6 @@ def _options(timeout: float | None) -> Options:
     )
 
 
-#: RFC 7617 section 2: no control characters, and "a user-id containing a colon character is invalid".
-_NOT_IN = {"username": re.compile(rb"[\x00-\x1f\x7f:]"), "password": re.compile(rb"[\x00-\x1f\x7f]")}
-
-
 def _credentials(socks: bool, username: Text | None, password: Text | None) -> tuple[bytes | None, bytes | None]:
     """The two as bytes; no value is ever shown."""
     if username is None and password is None:
@@ -278,11 +275,11 @@ def _credentials(socks: bool, username: Text | None, password: Text | None) -> t
 
 
 def _secret(socks: bool, name: str, value: object) -> bytes:
-    if not isinstance(value, (str, bytes)):
+    secret = credential(value)
+    if secret is None:
         raise OptionError(name, "str or bytes, username and password both, or neither")
-    secret = value.encode() if isinstance(value, str) else value
-    if socks and not 0 < len(secret) < 256:
+    if socks and not fits_socks(secret):
         raise OptionError(name, "1 to 255 bytes (RFC 1929 section 2)")
-    if not socks and _NOT_IN[name].search(secret):
+    if not socks and not fits_basic(name, secret):
         raise OptionError(name, f"no control characters{' and no colon' if name == 'username' else ''} (RFC 7617 section 2)")
     return secret

@@ -102,7 +102,7 @@ class _Fetch:
                 conn.close()
         finally:
             sink.discard()
-            if self._upload is not None:  # whose producer does not see the end of it where it was paused at the last piece
+            if self._upload is not None:  # which a producer that never began would leave open
                 self._upload.close()
 
     async def _exchange(self, conn: Connection, url: SplitResult, target: str, content: Any, sink: _Sink) -> int:

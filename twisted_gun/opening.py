@@ -100,8 +100,7 @@ def _start(origin: Origin, path: str | None, owner: Any, reply_to: Any, reactor:
     if leg.creator is not None and leg.forward is None:
         endpoint = TlsEndpoint(leg.creator, endpoint, reactor)
     told = as_receiver("owner", owner), as_receiver("reply_to", reply_to)
-    destination = path or authority(origin.host, origin.port, 0).decode()
-    return Connection(leg, destination, endpoint, proxies, options, *told, reactor)
+    return Connection(leg, path or leg.where, endpoint, proxies, options, *told, reactor)
 
 
 def _proxies(origin: Origin, path: str | None, options: Options) -> tuple[ProxyUrl, ...]:

@@ -207,7 +207,7 @@ class Route(Waiting):
         if self.leg.forward is not None and not request.authority:
             raise InvalidRequest("header host: it is empty, and so the proxy would not know whom the request is for")
         if factory.ending or factory.state == "terminated":
-            self.connection._check_open()
+            raise self.connection._not_open()
         if self.tunnel is not None:
             self.tunnel._check_open()
         if not self._takes_requests:

@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import TypeVar
 
 from twisted_gun.errors import OptionError
 
-__all__ = ["NOT_YET", "check", "check_bools", "check_callable", "check_counts", "check_seconds", "is_number", "nested"]
+__all__ = [
+    "NOT_YET",
+    "check",
+    "check_bools",
+    "check_callable",
+    "check_counts",
+    "check_seconds",
+    "credential",
+    "fits_basic",
+    "fits_socks",
+    "is_number",
+    "nested",
+]
 
 _Value = TypeVar("_Value")
 
@@ -17,10 +30,11 @@ _Value = TypeVar("_Value")
 NOT_YET = frozenset({"content_handlers", "cookie_ignore_informational", "cookie_store", "event_handler"})
 
 
-def check(owner: object, name: str, allowed: bool, expected: str) -> None:
-    """Raises `OptionError` for the option `name` of `owner` unless its value is `allowed`."""
+def check(owner: object, name: str, allowed: bool, expected: str, secret: bool = False) -> None:
+    """Raises `OptionError` for the option `name` of `owner` unless its value is `allowed`; one that may be `secret` is not shown."""
     if not allowed:
-        raise OptionError(f"{getattr(owner, 'prefix', '')}{name}", expected, getattr(owner, name))
+        shown = () if secret else (getattr(owner, name),)
+        raise OptionError(f"{getattr(owner, 'prefix', '')}{name}", expected, *shown)
 
 
 def is_number(value: object) -> bool:
@@ -70,3 +84,25 @@ def nested(name: str, kind: type[_Value], value: object) -> _Value:
         if key not in known:
             raise OptionError(f"{name}.{key}", f"one of the options {', '.join(sorted(known))}")
     return kind(**value)
+
+
+def credential(value: object) -> bytes | None:
+    """A username or a password as bytes; None where it is neither str nor bytes, or cannot be encoded."""
+    try:
+        return value.encode() if isinstance(value, str) else value if isinstance(value, bytes) else None
+    except UnicodeEncodeError:  # a lone surrogate
+        return None
+
+
+#: RFC 7617 section 2: "The user-id and password MUST NOT contain any control characters"; a colon ends the user-id.
+_NOT_IN_CREDENTIALS = {"username": re.compile(rb"[\x00-\x1f\x7f:]"), "password": re.compile(rb"[\x00-\x1f\x7f]")}
+
+
+def fits_basic(name: str, secret: bytes) -> bool:
+    """Whether `secret` can be the "username" or the "password" of Basic credentials."""
+    return not _NOT_IN_CREDENTIALS[name].search(secret)
+
+
+def fits_socks(secret: bytes) -> bool:
+    """Whether `secret` can be a username or a password of SOCKS; RFC 1929 section 2: their lengths are one byte each, from 1 to 255."""
+    return 0 < len(secret) < 256

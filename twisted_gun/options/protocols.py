@@ -6,24 +6,19 @@ A protocol's own options, in a (name, options) pair, replace those of the connec
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from twisted_gun.errors import OptionError
 from twisted_gun.headers import check_host
-from twisted_gun.options.checks import check, check_counts, check_seconds, nested
+from twisted_gun.options.checks import check, check_counts, check_seconds, credential, fits_basic, fits_socks, nested
 from twisted_gun.options.http import Http2Options, HttpOptions
 from twisted_gun.options.transports import TlsOptions
 
 __all__ = ["Destination", "RawOptions", "SocksOptions", "alpn", "protocol_list", "settled_protocols"]
 
 _ALPN = {"http": b"http/1.1", "http2": b"h2"}
-#: RFC 1929 section 2: their lengths are one byte each, from 1 to 255.
-_LONGEST_CREDENTIAL = 255
-#: RFC 7617 section 2: "The user-id and password MUST NOT contain any control characters"; a colon ends the user-id.
-_NOT_IN_CREDENTIALS = {"username": re.compile(rb"[\x00-\x1f\x7f:]"), "password": re.compile(rb"[\x00-\x1f\x7f]")}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,10 +61,12 @@ class Destination:
         for name in ("username", "password"):
             value = getattr(self, name)
             data = b"" if value is None else credential(value)
-            check_secret(self, name, data is not None, "str or bytes, or None")
-            fit = not _NOT_IN_CREDENTIALS[name].search(data or b"")
-            check_secret(self, name, fit, f"no control characters{', and no colon' if name == 'username' else ''} (RFC 7617 section 2)")
-        check_secret(self, "username", (self.username is None) is (self.password is None), "to be given with password, or not at all")
+            check(self, name, data is not None, "str or bytes, or None", secret=True)
+            fit = data is None or fits_basic(name, data)
+            check(
+                self, name, fit, f"no control characters{', and no colon' if name == 'username' else ''} (RFC 7617 section 2)", secret=True
+            )
+        check(self, "username", (self.username is None) is (self.password is None), "to be given with password, or not at all", secret=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,23 +96,9 @@ class SocksOptions:
         object.__setattr__(self, "auth", (_method(self.auth),))
 
 
-def credential(value: object) -> bytes | None:
-    """A username or a password as bytes; None where it is neither str nor bytes, or cannot be encoded."""
-    try:
-        return value.encode() if isinstance(value, str) else value if isinstance(value, bytes) else None
-    except UnicodeEncodeError:  # a lone surrogate
-        return None
-
-
-def check_secret(owner: object, name: str, allowed: bool, expected: str) -> None:
-    """As `check`, but the value is not shown."""
-    if not allowed:
-        raise OptionError(f"{getattr(owner, 'prefix', '')}{name}", expected)
-
-
 def _check_end(end: Any) -> None:
     """Check, and convert, what a `Destination` and `SocksOptions` have in common."""
-    check_secret(end, "host", end.host is not None, "the host that the proxy shall lead to")
+    check(end, "host", end.host is not None, "the host that the proxy shall lead to", secret=True)
     object.__setattr__(end, "host", check_host(end.host))
     check(end, "port", type(end.port) is int and 0 < end.port < 65536, "a whole number from 1 to 65535")
     check(end, "transport", end.transport in ("tcp", "tls", "ssl"), "'tcp' or 'tls'")
@@ -135,7 +118,7 @@ def _method(auth: object) -> Any:
     entry = methods[0] if len(methods) == 1 else None
     if isinstance(entry, (list, tuple)) and len(entry) == 3 and entry[0] == "username_password":
         secrets = [credential(text) for text in entry[1:]]
-        if all(secret is not None and 0 < len(secret) <= _LONGEST_CREDENTIAL for secret in secrets):
+        if all(secret is not None and fits_socks(secret) for secret in secrets):
             return ("username_password", *secrets)
     raise OptionError("socks_opts.auth", expected)
 

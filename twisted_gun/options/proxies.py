@@ -8,14 +8,13 @@ from urllib.parse import unquote_to_bytes, urlsplit
 
 from twisted_gun.errors import InvalidRequest, OptionError
 from twisted_gun.headers import check_host
+from twisted_gun.options.checks import fits_basic, fits_socks
 
 __all__ = ["ProxyUrl", "proxies_of_environment", "proxy_urls"]
 
 #: The schemes, and the port of each where a URL names none. With socks5h curl says that the proxy resolves names; here it always does.
 _PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
 _EXPECTED = "the URL of a proxy (http, https or socks5 ://[user:password@]host[:port]), a list of them, 'env', or None"
-#: RFC 1929 section 2: their lengths are one byte each.
-_LONGEST = 255
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,8 +80,8 @@ def _credentials(scheme: str, username: str | None, password: str | None) -> dic
         secrets = unquote_to_bytes(username or ""), unquote_to_bytes(password or "")
     except UnicodeEncodeError:  # a lone surrogate
         raise OptionError("proxy", _EXPECTED) from None
-    if scheme == "socks5" and not all(0 < len(secret) <= _LONGEST for secret in secrets):
+    if scheme == "socks5" and not all(map(fits_socks, secrets)):
         raise OptionError("proxy", "username and password of 1 to 255 bytes each (RFC 1929)")
-    if b":" in secrets[0] or any(byte < 32 or byte == 127 for secret in secrets for byte in secret):
+    if not (fits_basic("username", secrets[0]) and fits_basic("password", secrets[1])):
         raise OptionError("proxy", "a username without colon, and credentials without control characters (RFC 7617)")
     return {"username": secrets[0], "password": secrets[1]}
