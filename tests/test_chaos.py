@@ -17,12 +17,15 @@ RESPONSES = (OK, OK, EMPTY, CHUNKED, LARGE, HINTED, LAST, UNTIL_CLOSE, SWITCH, b
 
 
 class Life:
-    """One of them."""
+    """One of them; other kinds of connections have lives that inherit it."""
+
+    #: What may be awaited.
+    awaits: tuple[str, ...] = ("await_event", "await_response", "await_body", "await_upgrade")
 
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
         self.told = RecordingReceiver(self.react)
-        self.world = self.make_world()
+        self.world: Any = self.make_world()
         self.conn = self.world.connection
         self.streams: list[Any] = []
         self.cancelled: set[Any] = set()
@@ -32,7 +35,7 @@ class Life:
         self.begun: dict[Any, set[int]] = {}  # the responses that have begun, of each peer
         self.depth = 0
 
-    def make_world(self) -> MemoryGun:
+    def make_world(self) -> Any:
         """A world in which all is told to `told`."""
         return MemoryGun(owner=self.told, reply_to=self.told, retry=3, retry_timeout=1.0, max_waiting=5)
 
@@ -57,15 +60,20 @@ class Life:
         except gun.GunError:
             return
 
+    @property
+    def asked(self) -> Any:
+        """Whom to ask."""
+        return self.conn
+
     def get(self) -> None:
         told = self.random.choice((None, self.told))
-        stream = self.conn.get("/", flow=self.random.choice((None, None, 1)), reply_to=told)
+        stream = self.asked.get("/", flow=self.random.choice((None, None, 1)), reply_to=told)
         self.streams.append(stream)
         if told is None:
             self.wait_for(stream)
 
     def wait_for(self, stream: Any) -> None:
-        name = self.random.choice(("await_event", "await_response", "await_body", "await_upgrade"))
+        name = self.random.choice(self.awaits)
         result = getattr(stream, name)(timeout=self.random.choice((None, 0.5)))
         self.results.append(result)
         result.addBoth(self.answered)
@@ -77,10 +85,10 @@ class Life:
         return None
 
     def post(self) -> None:
-        self.streams.append(self.conn.post("/", (), b"x" * self.random.choice((0, 10, 200_000))))
+        self.streams.append(self.asked.post("/", (), b"x" * self.random.choice((0, 10, 200_000))))
 
     def upload(self) -> None:
-        stream = self.conn.headers("POST", "/", self.random.choice(((), {"content-length": "6"})))
+        stream = self.asked.headers("POST", "/", self.random.choice(((), {"content-length": "6"})))
         self.streams.append(stream)
         stream.data(b"abc", fin=False)
         stream.data(b"def", fin=self.random.random() < 0.8)
@@ -110,7 +118,7 @@ class Life:
                 self.random.choice((body.finished.callback, lambda _: body.finished.errback(OSError())))(None)
         else:
             self.bodies.append(Body())
-            self.streams.append(self.conn.post("/", (), self.bodies[-1]))
+            self.streams.append(self.asked.post("/", (), self.bodies[-1]))
 
     def end(self) -> None:
         if self.random.random() < 0.05:

@@ -2,34 +2,34 @@
 
 from __future__ import annotations
 
-import random
-from collections import Counter
 from typing import Any
 
 import twisted_gun as gun
-from tests.producers import Body
-from tests.stage import CHUNKED, EMPTY, LAST, OK, SWITCH, UNTIL_CLOSE, UPGRADE, answer
+from tests import test_chaos
+from tests.stage import UPGRADE
 from tests.tunnels import ORIGINS, PROXIES, TunnelCase, Way
-from twisted_gun.testing import RecordingReceiver
 from twisted_gun.wire import frames
 from twisted_gun.wire.frames import ErrorCode
 
-LARGE = answer(b"x" * 70_000)
-HINTED = b"HTTP/1.1 103 X\r\n\r\n" + OK
-RESPONSES = (OK, OK, EMPTY, CHUNKED, LARGE, HINTED, LAST, UNTIL_CLOSE, SWITCH, b"no HTTP\r\n\r\n")
 #: Plain ones are faster, and met more often.
 KINDS = ("http", "http", "h2c", "h2c", "socks5", "https", "h2", "socks5s")
 LEADS = ("http", "http", "h2c", "h2c", "raw", "https", "h2", "raws")
 
 
-class Life:
+class Life(test_chaos.Life):
     """One of them."""
 
+    awaits = ("await_event", "await_response", "await_body")
+
     def __init__(self, seed: int) -> None:
-        chance = self.random = random.Random(seed)
-        self.told = RecordingReceiver(self.react)
+        super().__init__(seed)
+        self.tunnels: list[Any] = []
+        self.places: dict[Any, int] = {}  # where each tunnel leads to
+
+    def make_world(self) -> Way:
+        chance = self.random
         proxies = [chance.choice(KINDS) for _ in range(chance.choice((1, 1, 2, 2, 3)))]
-        self.way = Way(
+        way = Way(
             proxies,
             chance.choice(LEADS),
             quiet=True,
@@ -48,15 +48,8 @@ class Life:
                 "enable_push": chance.random() < 0.5,
             },
         )
-        self.streams: list[Any] = []
-        self.tunnels: list[Any] = []
-        self.cancelled: set[Any] = set()
-        self.bodies: list[Body] = []
-        self.results: list[Any] = []
-        self.answered_by: Counter[Any] = Counter()
-        self.places: dict[Any, int] = {}  # where each tunnel leads to
-        self.depth = 0
-        self.conn = self.way.open()
+        way.open()
+        return way
 
     def play(self, steps: int = 30) -> None:
         if self.random.random() < 0.7:
@@ -64,20 +57,20 @@ class Life:
         for _ in range(steps):
             self.random.choice((self.act, self.act, self.answer, self.answer, self.fault, self.pass_time))()
             if self.random.random() < 0.7:
-                self.way.pump()
+                self.world.pump()
         self.conn.close()
-        self.way.pump()
+        self.world.pump()
 
     def begin(self) -> None:
         """Begin with all tunnels."""
         top: Any = self.conn
-        for place in range(len(self.way.proxies)):
-            if PROXIES[self.way.proxies[place]][1] != "socks5":
-                top = top.connect(self.way.destination(place + 1))
+        for place in range(len(self.world.proxies)):
+            if PROXIES[self.world.proxies[place]][1] != "socks5":
+                top = top.connect(self.world.destination(place + 1))
                 self.tunnels.append(top)
                 self.streams.append(top)
                 self.places[top] = place + 1
-        self.way.pump()
+        self.world.pump()
 
     def react(self, event: object) -> None:
         if isinstance(event, gun.Push):
@@ -109,49 +102,21 @@ class Life:
     def connect(self) -> None:
         """The next tunnel, or any other, perhaps with what is not spoken there."""
         parent = self.asked
-        place = self.places.get(parent, 0) + 1 if self.random.random() < 0.8 else self.random.randrange(1, len(self.way.hosts))
-        place = min(place, len(self.way.proxies))
-        end = {**self.way.destination(place), "tunnel_timeout": 3.0, "tls_handshake_timeout": 3.0}
-        if self.random.random() < 0.05 and ORIGINS[self.way.origin][1] != "http2":  # whose peer would fail the test
+        place = self.places.get(parent, 0) + 1 if self.random.random() < 0.8 else self.random.randrange(1, len(self.world.hosts))
+        place = min(place, len(self.world.proxies))
+        end = {**self.world.destination(place), "tunnel_timeout": 3.0, "tls_handshake_timeout": 3.0}
+        if self.random.random() < 0.05 and ORIGINS[self.world.origin][1] != "http2":  # whose peer would fail the test
             end["protocols"] = [self.random.choice(("http", "http2", "raw"))]
         told = self.random.choice((None, self.told, self.told))
         tunnel = parent.connect(end, reply_to=told)
         self.tunnels.append(tunnel)
         self.streams.append(tunnel)
-        socks = place < len(self.way.proxies) and PROXIES[self.way.proxies[place]][1] == "socks5"
+        socks = place < len(self.world.proxies) and PROXIES[self.world.proxies[place]][1] == "socks5"
         self.places[tunnel] = place + 1 if socks else place
         if told is None:
             result = tunnel.await_up(self.random.choice((None, 0.5)))
             self.results.append(result)
             result.addBoth(self.answered)
-
-    def get(self) -> None:
-        told = self.random.choice((None, self.told))
-        stream = self.asked.get("/", flow=self.random.choice((None, None, 1)), reply_to=told)
-        self.streams.append(stream)
-        if told is None:
-            self.wait_for(stream)
-
-    def wait_for(self, stream: Any) -> None:
-        name = self.random.choice(("await_event", "await_response", "await_body"))
-        result = getattr(stream, name)(timeout=self.random.choice((None, 0.5)))
-        self.results.append(result)
-        result.addBoth(self.answered)
-
-    def answered(self, result: Any) -> Any:
-        self.react(result)
-        if self.random.random() < 0.1 and self.results:
-            self.random.choice(self.results).cancel()
-        return None
-
-    def post(self) -> None:
-        self.streams.append(self.asked.post("/", (), b"x" * self.random.choice((0, 10, 200_000))))
-
-    def upload(self) -> None:
-        stream = self.asked.headers("POST", "/", self.random.choice(((), {"content-length": "6"})))
-        self.streams.append(stream)
-        stream.data(b"abc", fin=False)
-        stream.data(b"def", fin=self.random.random() < 0.8)
 
     def upgrade(self) -> None:
         self.streams.append(self.random.choice((lambda: self.asked.get("/", UPGRADE), lambda: self.asked.ws_upgrade("/")))())
@@ -162,13 +127,6 @@ class Life:
             return
         raw.data(b"x" * self.random.choice((1, 100_000)), fin=self.random.random() < 0.1)
 
-    def cancel(self) -> None:
-        alive = [stream for stream in self.streams if not stream.ended]
-        if alive:
-            stream = self.random.choice(alive)
-            self.cancelled.add(stream)
-            stream.cancel()
-
     def touch(self) -> None:
         if self.streams:
             stream = self.random.choice(self.streams)
@@ -176,16 +134,6 @@ class Life:
             stream.update_flow(1)
             stream.flush()
             self.random.choice((self.conn.info, self.conn.flush, lambda: stream.data(b"more"), lambda: self.wait_for(stream)))()
-
-    def produce(self) -> None:
-        if self.bodies and self.random.random() < 0.7:
-            body = self.bodies.pop()
-            if body.consumer is not None and not body.finished.called:
-                body.consumer.write(b"x" * self.random.choice((1, 100_000)))
-                self.random.choice((body.finished.callback, lambda _: body.finished.errback(OSError())))(None)
-        else:
-            self.bodies.append(Body())
-            self.streams.append(self.asked.post("/", (), self.bodies[-1]))
 
     def ping(self) -> None:
         ping = self.asked.ping()
@@ -203,21 +151,21 @@ class Life:
 
     def answer(self) -> None:
         """The origin answers something, or, now and then, nothing that was asked."""
-        peers = [peer for peer in self.way.peers if peer.lost is None and peer.transport is not None]
+        peers = [peer for peer in self.world.peers if peer.lost is None and peer.transport is not None]
         if not peers:
             return
         peer = self.random.choice(peers)
-        protocol = ORIGINS[self.way.origin][1]
+        protocol = ORIGINS[self.world.origin][1]
         if protocol == "raw":
             peer.send(b"x" * self.random.choice((1, 50_000)))
         elif protocol == "http2":
             self.answer_http2(peer)
         elif self.answered_by[peer] < len(peer.requests) or self.random.random() < 0.02:
             self.answered_by[peer] += 1
-            response = self.random.choice(RESPONSES)
+            response = self.random.choice(test_chaos.RESPONSES)
             cut = self.random.choice((len(response), self.random.randrange(len(response) + 1)))
             peer.send(response[:cut])
-            self.way.pump()
+            self.world.pump()
             if peer.lost is None:
                 peer.send(response[cut:])
 
@@ -236,14 +184,14 @@ class Life:
     def fault(self) -> None:
         """Something breaks, is refused, or does not answer; or it does again."""
         chance = self.random.random
-        factory = self.random.choice(self.way.factories)
-        host = self.random.choice(self.way.hosts)
+        factory = self.random.choice(self.world.factories)
+        host = self.random.choice(self.world.hosts)
         if chance() < 0.2:
             factory.refuse = self.random.choice((None, None, 403, 502) if factory.kind != "socks5" else (None, None, 1, 5))
         if chance() < 0.2:
-            endpoint = self.way.endpoints[host]
+            endpoint = self.world.endpoints[host]
             self.random.choice((endpoint.accept, endpoint.accept, endpoint.hang, lambda: endpoint.refuse(times=1)))()
-        alive = [link for link in self.way.links if not link.server.disconnected]
+        alive = [link for link in self.world.links if not link.server.disconnected]
         if alive and chance() < 0.25:
             link = self.random.choice(alive)
             self.random.choice(
@@ -253,14 +201,14 @@ class Life:
             self.random.choice(alive).server.write(
                 self.random.choice((b"\0" * 20, b"\x15\x03\x03\0\x02\x02\x28", frames.goaway(0, 0), b"\xff" * 9))
             )
-        connections = [connection for factory in self.way.factories for connection in factory.connections if connection.lost is None]
+        connections = [connection for factory in self.world.factories for connection in factory.connections if connection.lost is None]
         if connections and chance() < 0.1:
             connection = self.random.choice(connections)
             if connection.protocol == "http2":
                 connection.write(frames.goaway(self.random.choice((0, frames.LARGEST)), self.random.choice((0, 11))))
 
     def pass_time(self) -> None:
-        self.way.advance(self.random.choice((0.1, 0.5, 1.0, 4.0, 20.0)))
+        self.world.advance(self.random.choice((0.1, 0.5, 1.0, 4.0, 20.0)))
 
 
 class ChaosTests(TunnelCase):
@@ -284,8 +232,8 @@ class ChaosTests(TunnelCase):
         self.assertTrue(all(result.called for result in life.results), seed)
         self.assertEqual([repr(failure) for failure in self.flushLoggedErrors()], [], seed)
         self.assertEqual(life.conn.info().state_name, "terminated")
-        self.assertEqual(life.way.clock.getDelayedCalls(), [], seed)
-        for link in life.way.endpoints[life.way.hosts[0]].links:
+        self.assertEqual(life.world.clock.getDelayedCalls(), [], seed)
+        for link in life.world.endpoints[life.world.hosts[0]].links:
             self.assertTrue(link.client.disconnected, seed)
             self.assertIsNone(link.client.producer, seed)
 
