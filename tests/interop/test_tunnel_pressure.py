@@ -138,7 +138,8 @@ class Server(Factory):
     def drop(self) -> None:
         """Drop all connections: the proxies would close them, but later."""
         for connection in self.connections:
-            connection.transport.abortConnection()
+            if connection.transport.connected:  # Twisted's TLS raises where it is aborted after it was lost
+                connection.transport.abortConnection()
 
 
 @implementer(IPushProducer)
