@@ -148,10 +148,6 @@ class OpeningTests(LifeCase):
             self.assertRaises(gun.InvalidRequest, gun.open_url, wrong, reactor=Clock())
         self.assertRaises(gun.OptionError, gun.open_url, "http://a:0/", reactor=Clock())
 
-    def test_not_yet(self) -> None:
-        """An option of Gun's that this version does not have says so."""
-        self.assertRaises(gun.OptionError, gun.open, "example.org", 80, reactor=Clock(), socks_opts={})
-
 
 class RequestTests(LifeCase):
     """The verbs."""

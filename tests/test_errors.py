@@ -41,6 +41,7 @@ PARENTS = {
     "LimitReached": "ConnectionFailed",
     "TimedOut": "GunError",
     "ShuttingDown": "GunError",
+    "CookieFileError": "GunError ValueError",
 }
 
 

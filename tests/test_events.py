@@ -21,6 +21,8 @@ from twisted_gun.events import (
     Pong,
     Push,
     Response,
+    Sse,
+    SseEvent,
     Text,
     Trailers,
     TunnelUp,
@@ -47,6 +49,7 @@ EVENTS: list[Any] = [
     Upgrade(stream=STREAM, protocols=(b"echo",), headers=HEADERS),
     TunnelUp(connection=CONNECTION, stream=STREAM, protocol="http2"),
     Ws(stream=STREAM, frame=Text("hello")),
+    Sse(stream=STREAM, event=SseEvent(data="hello", last_event_id="7")),
 ]
 FRAMES: list[Any] = [Text("x"), Binary(b"x"), Ping(b"x"), Pong(b"x"), Close(1000, "x")]
 
@@ -58,7 +61,7 @@ class ValueTests(SynchronousTestCase):
         """These are all there are."""
         self.assertEqual({type(event) for event in EVENTS}, set(get_args(events.Event)))
         self.assertEqual({type(frame) for frame in FRAMES}, set(get_args(events.Frame)))
-        others = {"Event", "Frame", "Headers", "text_event", "ws_event"}
+        others = {"Event", "Frame", "Headers", "SseEvent", "text_event", "ws_event"}
         self.assertEqual({type(value).__name__ for value in (*EVENTS, *FRAMES)} | others, set(events.__all__))
 
     def test_frames(self) -> None:
@@ -108,6 +111,7 @@ class ValueTests(SynchronousTestCase):
                 "Upgrade": False,
                 "TunnelUp": False,
                 "Ws": False,
+                "Sse": False,
             },
         )
 

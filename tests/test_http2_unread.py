@@ -87,3 +87,19 @@ class BeyondTheLimitTests(SynchronousTestCase):
 
         self.world.connection.get("/", reply_to=ask_again)
         self.assertLess(len(refused), 3)
+
+
+class FlushTests(SynchronousTestCase):
+    """Dropping what nobody has read."""
+
+    def test_held(self) -> None:
+        """A stream whose last content waits in the core ends there and then when it is flushed, and so do others."""
+        world = MemoryGun(protocols=["http2"])
+        streams = [world.connection.get("/") for _ in range(2)]
+        world.pump()
+        for request in list(world.peer.requests):
+            world.peer.respond(request, 200, {}, bytes(200_000))
+        world.pump()
+        world.connection.flush()
+        world.pump()
+        self.assertEqual([stream.ended for stream in streams], [True, True])

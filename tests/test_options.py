@@ -7,7 +7,10 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from twisted_gun.content_handlers import DataHandler, DecodeHandler, SseHandler
+from twisted_gun.cookies import CookieStore
 from twisted_gun.errors import GunError, OptionError
+from twisted_gun.observers import EventHandler
 from twisted_gun.options import (
     DeflateOptions,
     Http2Options,
@@ -34,6 +37,15 @@ class Endpoint:
         """Dial."""
 
 
+#: What HTTP/1.1 and HTTP/2 both have.
+CONTENT: dict[str, tuple[list[Any], list[Any]]] = {
+    "content_handlers": (
+        [(), [], [SseHandler], (SseHandler, DecodeHandler), [(SseHandler, {}), DataHandler]],
+        [None, 1, "x", SseHandler, [1], [None], [print], [SseHandler, "x"], [(SseHandler, 1)], {SseHandler: {}}],
+    ),
+    "cookie_ignore_informational": ([True, False], BOOLS_BAD),
+}
+
 #: For each option: values that are taken, and values that are not.
 HTTP: dict[str, tuple[list[Any], list[Any]]] = {
     **dict.fromkeys(
@@ -41,6 +53,7 @@ HTTP: dict[str, tuple[list[Any], list[Any]]] = {
         ([0.001, 1, 30.0, None], [*SECONDS_BAD, 0]),
     ),
     **{option.name: ([1, 10**9], COUNTS_BAD) for option in fields(HttpOptions) if option.name.startswith("max_")},
+    **CONTENT,
     "flow": ([1, 10**9, None], [value for value in COUNTS_BAD if value is not None]),
     "transform_header_name": ([bytes.title, None], [b"x", "title", 1]),
     "version": (["HTTP/1.1", "HTTP/1.0"], ["http/1.1", "HTTP/2", b"HTTP/1.1", 1.1, None]),
@@ -95,6 +108,7 @@ HTTP2: dict[str, tuple[list[Any], list[Any]]] = {
     ),
     **dict.fromkeys(("initial_stream_window_size", "max_stream_window_size"), ([1, 65_535, LARGEST], [*COUNTS_BAD, LARGEST + 1])),
     "core": (["own", "h2"], ["", "hyper", b"h2", None, True, 2]),
+    **CONTENT,
     "glitches_per_second": ([0, 0.5, 33], [-1, -0.5, "5", None, True, float("nan")]),
     "keepalive_tolerance": ([0, 1, None], [-1, 1.0, "1", True]),
     "max_frame_size_received": ([16_384, 2**24 - 1], [*COUNTS_BAD, 16_383, 2**24, 16_384.0]),
@@ -190,6 +204,8 @@ CONNECTION: dict[str, tuple[list[Any], list[Any]]] = {
     **dict.fromkeys(
         ("connect_timeout", "domain_lookup_timeout", "tls_handshake_timeout", "tunnel_timeout"), ([0, 0.5, 10, None], SECONDS_BAD)
     ),
+    "cookie_store": ([None, CookieStore()], [object(), {}, "x", CookieStore]),
+    "event_handler": ([None, EventHandler()], [object(), {}, "x", print, EventHandler]),
     "endpoint": ([None, Endpoint()], [object(), "tcp:host=example.org:port=80"]),
     "http_opts": ([{}, {"flow": 1}, HttpOptions()], [None, 1, "x", [("flow", 1)], TcpOptions()]),
     "http2_opts": ([{}, {"flow": 1}, Http2Options()], [None, 1, "x", HttpOptions()]),
@@ -243,6 +259,12 @@ class EveryOptionTests(SynchronousTestCase):
     def test_http(self) -> None:
         """Those of HTTP/1.1."""
         self.check(HttpOptions, "http_opts.", HTTP)
+
+    def test_of_handlers(self) -> None:
+        """A content handler's own option has the handler's name."""
+        for options in ({"x": 1}, {"max_line_size": 0}):
+            error = self.assertRaises(OptionError, HttpOptions, content_handlers=[(SseHandler, options)])
+            self.assertEqual(error.option, f"SseHandler.{next(iter(options))}")
 
     def test_http2(self) -> None:
         """Those of HTTP/2."""

@@ -176,7 +176,7 @@ class EveryOptionTests(SynchronousTestCase):
             self.assertRaises(TypeError, type(value), "a", 1)
 
     def test_dotted_names(self) -> None:
-        """A bad one within another has its dotted name; an unknown one as well, and one that this version does not have yet."""
+        """A bad one within another has its dotted name; an unknown one as well."""
         end = {"host": "a", "port": 1}
         for keywords, option in (
             ({"socks_opts": {**end, "port": 0}}, "socks_opts.port"),
@@ -190,7 +190,7 @@ class EveryOptionTests(SynchronousTestCase):
             ({"raw_opts": {"flaw": 1}}, "raw_opts.flaw"),
             ({"proxy_tls_opts": {"minimum": "1.0"}}, "tls_opts.minimum"),
             ({"cookie_store": 1}, "cookie_store"),
-            ({"http_opts": {"content_handlers": []}}, "http_opts.content_handlers"),
+            ({"http_opts": {"content_handlers": [1]}}, "http_opts.content_handlers"),
         ):
             self.assertEqual(self.assertRaises(OptionError, make_options, None, keywords, 80).option, option)
 

@@ -37,7 +37,7 @@ class InterfaceTests(SynchronousTestCase):
     def test_each_event_has_its_method(self) -> None:
         """Every event names a method of IReceiver, and every method has its event."""
         of_connections = (gun.Up, gun.Down, gun.Notify)
-        of_responses = (gun.Inform, gun.Response, gun.Data, gun.Trailers, gun.Push, gun.Error)
+        of_responses = (gun.Inform, gun.Response, gun.Data, gun.Sse, gun.Trailers, gun.Push, gun.Error)
         events = (*of_connections, *of_responses, gun.Upgrade, gun.TunnelUp, gun.Ws)
         self.assertEqual({event.told_as for event in events}, set(gun.IReceiver.names()))
 

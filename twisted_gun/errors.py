@@ -7,10 +7,11 @@ Every exception of the package.
       StreamError: StreamReset(code)  StreamRefused  StreamClosed  Truncated  GoAway(code, last_stream_id)
       ConnectionFailed: ProtocolViolation  LimitReached(name, limit)
       TimedOut(stage)  ShuttingDown
+      CookieFileError(ValueError)
 
 The first row is the caller's mistake: it is raised at the call, and nothing has gone to the wire. Everything else is the
 peer's doing or the network's: it arrives as an event, or as the failure of the Deferred that is being awaited. `StreamReset` and
-`GoAway` are HTTP/2's.
+`GoAway` are HTTP/2's. `CookieFileError` is of a file.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ __all__ = [
     "BadState",
     "ConnectFailed",
     "ConnectionFailed",
+    "CookieFileError",
     "GoAway",
     "GunError",
     "InvalidRequest",
@@ -192,3 +194,7 @@ class TimedOut(GunError):
 
 class ShuttingDown(GunError):
     """The connection is being shut down; it does not take, or does not finish, this request."""
+
+
+class CookieFileError(GunError, ValueError):
+    """A file of cookies is broken, or too large; nothing of it was taken."""

@@ -30,6 +30,8 @@ __all__ = [
     "Pong",
     "Push",
     "Response",
+    "Sse",
+    "SseEvent",
     "Text",
     "Trailers",
     "TunnelUp",
@@ -266,6 +268,32 @@ class Ws(_Shown):
         object.__setattr__(self, "fin", type(self.frame) is Close)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class SseEvent(_Shown):
+    """
+    An event of an event stream (the HTML standard, "Server-sent events"): its type, its data, and the last identifier there was.
+
+    `event_type` and `data` are None where only an identifier came, as in Gun.
+    """
+
+    event_type: str | None = "message"
+    data: str | None
+    last_event_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Sse(_Shown):
+    """An event that the server sent, where `SseHandler` reads the content; None is the end of the stream, and sets `fin`."""
+
+    told_as: ClassVar[str] = "gun_sse"
+    stream: Stream
+    event: SseEvent | None
+    fin: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "fin", self.event is None)
+
+
 # Of frames there are many: these make them in half the time that a frozen dataclass takes.
 
 _made: Any = Ws
@@ -295,7 +323,7 @@ def text_event(stream: Any, text: str) -> Ws:
 
 
 #: What a stream's receiver may be told.
-StreamEvent = Union[Inform, Response, Data, Trailers, Push, Upgrade, TunnelUp, Ws, Error]
+StreamEvent = Union[Inform, Response, Data, Sse, Trailers, Push, Upgrade, TunnelUp, Ws, Error]
 #: What an owner may be told.
 ConnectionEvent = Union[Up, Down, TunnelUp, Notify, Error]
 #: Any event.

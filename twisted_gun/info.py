@@ -67,6 +67,8 @@ class ConnectionInfo:
     """
 
     owner: object
+    cookie_store: object | None
+    event_handler: object | None
     transport: str
     state_name: str
     protocol: str | None

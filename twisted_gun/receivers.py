@@ -41,6 +41,7 @@ from twisted_gun.events import (
     Notify,
     Push,
     Response,
+    Sse,
     Text,
     Trailers,
     TunnelUp,
@@ -94,6 +95,9 @@ class Receiver:
 
     def gun_ws(self, event: Ws) -> None:
         """A frame of the websocket."""
+
+    def gun_sse(self, event: Sse) -> None:
+        """An event of an event stream."""
 
 
 class _Callable:
@@ -350,8 +354,8 @@ class Mailbox:
         if kind is Error:
             self._finish(event.reason)
             return True
-        if kind is Ws:
-            self._finish(BadState("no content comes on a websocket: await_event gives its frames"))
+        if kind is Ws or kind is Sse:
+            self._finish(BadState("no content comes here: await_event gives the frames of a websocket, or the events that a server sends"))
             return False
         if kind is Data and event.data:
             if self._parts is None:

@@ -14,6 +14,7 @@ from typing import Protocol as Interface
 
 from twisted.logger import Logger
 
+from twisted_gun.contents import Contents
 from twisted_gun.errors import (
     BadState,
     ConnectionFailed,
@@ -25,11 +26,12 @@ from twisted_gun.errors import (
 from twisted_gun.events import Data, Error, Notify, Push, StreamEvent, Upgrade
 from twisted_gun.headers import HeadersLike, check_transform
 from twisted_gun.info import Intermediary
+from twisted_gun.jar import Jar
 from twisted_gun.layer import Layer, TunnelLayer, begin_websocket
 from twisted_gun.leg import Leg, leg_to
 from twisted_gun.net.hop import Hop, HopOptions
 from twisted_gun.net.refusals import refused
-from twisted_gun.net.trace import Traced
+from twisted_gun.net.trace import TracedAbove
 from twisted_gun.net.tunnel import CORE, TRANSPORT
 from twisted_gun.outgoing import Frames
 from twisted_gun.pings import Ping, Pings
@@ -77,7 +79,7 @@ class Route(Waiting):
         self.tunnel = tunnel
         self.keeper: Keeper
         #: Where requests go from here instead: through the tunnel that has taken the whole of this way.
-        self.onward: Route | None = None if leg.onward is None else Route(connection, leg.onward, self, tunnel)
+        self.onward: Route | None = None if leg.onward is None else type(self)(connection, leg.onward, self, tunnel)
         self.hop: Hop[Any] | None = None  # while requests can be sent
         self.layers: dict[Any, Layer] = {}
         self.only: Layer | None = None  # the layer that has the whole of it to itself
@@ -171,7 +173,7 @@ class Route(Waiting):
         if self.hop is not None and self.hop.core.name == "http" and self._live:
             raise BadState("CONNECT can only be used with HTTP/1.1 when no other streams are active.")
         tunnel = Tunnel(self, asked.reply_to)
-        tunnel._inner = Route(self.connection, leg, self, tunnel)
+        tunnel._inner = type(self)(self.connection, leg, self, tunnel)
         tunnel._flow = asked.request.flow
         tunnel._credentials = any(name == b"proxy-authorization" for name, _ in asked.request.headers)
         self._live[tunnel] = None
@@ -360,8 +362,21 @@ class Route(Waiting):
         creator = self.leg.creator
         confirm = None if creator is None else lambda transport: creator.confirm(transport.getHandle())
         name = self.connection.destination if self.below is None else f"{self.connection.destination} > {self.leg.where}"
-        above: Any = Traced(self, name) if self.connection._options.trace else self
+        above = TracedAbove(self._above(), name) if self.connection._options.trace else self._above()
         return Hop(above, self._deadlines, self._choose, confirm, options)
+
+    def _above(self) -> Any:
+        """What stands above a hop: this route, and between them who looks after content and cookies, and dresses requests for that."""
+        above: Any = self
+        options, leg = self.connection._options, self.leg
+        self._dress = ()
+        if leg.http.content_handlers or leg.http2.content_handlers:
+            above = contents = Contents(above)
+            self._dress = (contents.dress,)
+        if options.cookie_store is not None:
+            above = jar = Jar(self, above, options.cookie_store)
+            self._dress += (jar.dress,)
+        return above
 
     def _choose(self, negotiated: bytes | None) -> Core:
         leg = self.leg
@@ -456,13 +471,14 @@ class Route(Waiting):
             self.tell(Error(connection=self.connection, stream=stream, reason=reason))
             self.cancel(stream, drain)
 
-    def end_streams(self, reason: GunError) -> None:
-        """Nobody is told any more, but that it is over."""
+    def end_streams(self, reason: GunError, at_once: bool = False) -> None:
+        """Nobody is told any more, but that it is over; unless `at_once`, those go on all of whose content waits for its handlers."""
         self._pending.clear()
         for stream in list(self._live):
-            self.tell(Error(connection=self.connection, stream=stream, reason=reason))
+            if at_once or stream._content is None or not stream._content.complete:
+                self.tell(Error(connection=self.connection, stream=stream, reason=reason))
         if self.onward is not None:
-            self.onward.end_streams(reason)
+            self.onward.end_streams(reason, at_once)
         self.turn_over()
 
     def lose_layers(self, reason: GunError) -> None:
@@ -472,7 +488,7 @@ class Route(Waiting):
 
     def flush(self) -> None:
         """Drop the events that nobody has read yet."""
-        for stream in self._live:
+        for stream in list(self._live):  # what is told then may end it
             stream.flush()
         if self.leg.onward is not None and self.onward is not None:
             self.onward.flush()

@@ -8,7 +8,7 @@ protocols are known here.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Union
 
@@ -20,7 +20,7 @@ from twisted.web.iweb import IBodyProducer
 from zope.interface import implementer
 
 from twisted_gun.errors import BadState, GunError, InvalidRequest, StreamError
-from twisted_gun.events import Data, Error, Event, Headers, Response, Trailers, Upgrade
+from twisted_gun.events import Data, Error, Event, Headers, Response, Sse, Trailers, Upgrade
 from twisted_gun.info import Intermediary, TunnelInfo
 from twisted_gun.outgoing import Frames
 from twisted_gun.receivers import Mailbox
@@ -29,6 +29,8 @@ from twisted_gun.upgrading import WsUpgrade
 
 if TYPE_CHECKING:
     from twisted_gun.connection import Connection
+    from twisted_gun.contents import Content
+    from twisted_gun.cookies import CookieUri
     from twisted_gun.layer import Layer
     from twisted_gun.route import Route
     from twisted_gun.tunnel import Tunnel
@@ -83,6 +85,9 @@ class Stream(Mailbox):
     _upgrade: WsUpgrade | None = None  # what it asks to become
     _layer: Layer | None = None  # what its bytes belong to since then, as long as that lasts
     _closed = False  # whether that has ended by a closing handshake
+    _content: Content | None = None  # what the handlers of its content make of that, where there are any
+    _uri: CookieUri | None = None  # whom the request was for, where there is a cookie store
+    _on_end: Callable[[], None] | None = None  # called when it has ended
 
     def __init__(self, route: Route, method: bytes, receiver: Any) -> None:
         self._route = route
@@ -206,7 +211,11 @@ class Stream(Mailbox):
         """Allow `increment` more data events, or frames of a websocket; without effect where no `flow` was given."""
         if type(increment) is not int or increment < 1:
             raise InvalidRequest(f"update_flow: expected a whole number >= 1, not {increment!r}")
-        if not self.ended:
+        if self.ended:
+            return
+        if self._content is not None:
+            self._content.grant(increment)
+        else:
             self._route.update_flow(self, increment)
 
     def cancel(self) -> None:
@@ -330,7 +339,10 @@ class Stream(Mailbox):
         """Nothing more will be told, and nothing more may be sent; `reason` is that of its `Error`, if it ended by one."""
         self.ended = True
         self._stop_producer()
-        self._queued = self._body = None
+        self._queued = self._body = self._content = None
+        if self._on_end is not None:
+            on_end, self._on_end = self._on_end, None
+            on_end()
 
     def _stop_producer(self) -> None:
         """Nothing more may be sent; a producer that has given all its content finds that out by itself, unless it is paused."""
@@ -352,7 +364,10 @@ class Stream(Mailbox):
     # For the mailbox.
 
     def _hold(self, held: bool) -> None:
-        self._route.hold(self, held)
+        if self._content is not None:
+            self._content.hold(held)
+        else:
+            self._route.hold(self, held)
 
     def _watch(self, seconds: float | None) -> None:
         deadlines = self._route._deadlines
@@ -389,6 +404,8 @@ class _Chunks:
             event = await self._stream.__anext__()
             if type(event) is Data and event.data:
                 return event.data
+            if type(event) is Sse:
+                raise BadState("these are events, no content: iterate over the stream itself")
             if type(event) is Trailers:
                 self._stream._trailers = event.headers
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from twisted_gun.errors import BadState, GunError, LimitReached, StreamRefused
@@ -22,7 +21,7 @@ from twisted_gun.net.tunnel import TRANSPORT
 from twisted_gun.stream import PENDING, Stream
 from twisted_gun.tunnel import Tunnel
 from twisted_gun.wire.core import Request
-from twisted_gun.wire.steps import Close, StreamFailed
+from twisted_gun.wire.steps import Close, Steps, StreamFailed
 
 if TYPE_CHECKING:
     from twisted_gun.connection import Connection
@@ -42,6 +41,8 @@ class Waiting:
     turn_over: Callable[[], bool]
     _deadlines: Deadlines
     _live: dict[Stream, None]
+    #: What is made of each request before it is sent.
+    _dress: tuple[Callable[[Hop[Any], Stream, Request], Request], ...] = ()
 
     def __init__(self) -> None:
         self._pending: deque[tuple[Stream, Request]] = deque()
@@ -81,31 +82,36 @@ class Waiting:
             self._deadlines.set((stream, "refused"), 0.0, lambda: self.fail_stream(stream, reason))
 
     def _hand_over(self, hop: Hop[Any], stream: Stream, request: Request) -> None:
-        now = self._deadlines.now()
         queued, stream._queued = stream._queued, None
-        plain = request.protocol is None and type(stream) is Stream
+        for dress in self._dress:
+            request = dress(hop, stream, request)
         if self.leg.forward is not None:  # only now: what waits for a tunnel instead is not for the proxy
             request = self.leg.forward.of(request)
-        steps = (hop.core.request if plain else self._asked(hop.core, request))(stream, request, now)
+        steps = self._ask(hop, stream, request)
         if steps and type(steps[0]) is StreamFailed:  # refused: told in a turn of its own too
             self._deadlines.set((stream, "refused"), 0.0, lambda: hop.perform(steps))
             return
         hop.perform(steps)
         for data, fin in queued or ():
-            hop.perform(hop.core.data(stream, data, fin, now))
+            hop.perform(hop.core.data(stream, data, fin, self._deadlines.now()))
         if stream._granted:
-            hop.perform(hop.core.update_flow(stream, stream._granted, now))
+            hop.perform(hop.core.update_flow(stream, stream._granted, self._deadlines.now()))
         if stream._blocked:
             stream._block(TRANSPORT, self.paused)
             stream._block(PENDING, False)
 
-    def _asked(self, core: Any, request: Request) -> Any:
-        """How to ask `core` for what is no ordinary request."""
-        return core.upgrade if request.protocol is not None else partial(self._ask_for_tunnel, core)
+    def _ask(self, hop: Hop[Any], stream: Stream, request: Request) -> Steps:
+        """Ask the core of `hop` for what `request` wants."""
+        core, now = hop.core, self._deadlines.now()
+        if request.protocol is not None:
+            return core.upgrade(stream, request, now)  # type: ignore[no-any-return]
+        if type(stream) is Stream:
+            return core.request(stream, request, now)  # type: ignore[no-any-return]
+        return self._ask_for_tunnel(core, stream, request)
 
-    def _ask_for_tunnel(self, core: Any, tunnel: Any, request: Request, now: float) -> Any:
+    def _ask_for_tunnel(self, core: Any, tunnel: Any, request: Request) -> Steps:
         try:
-            steps = core.connect(tunnel, request, now)
+            steps: Steps = core.connect(tunnel, request, self._deadlines.now())
         except BadState as error:
             return [StreamFailed(tunnel, error)]
         self._watch_tunnel(tunnel, tunnel._inner.leg.tunnel_timeout)
@@ -127,6 +133,8 @@ class Waiting:
         """The hop takes requests again."""
         while self._pending and hop is self.hop and hop.running and hop.core.accepting:
             self._hand_over(hop, *self._pending.popleft())
+        if self.connection._on_room is not None:
+            self.connection._on_room()
 
     # Tunnels.
 

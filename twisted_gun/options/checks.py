@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from typing import TypeVar
 
 from twisted_gun.errors import OptionError
 
 __all__ = [
-    "NOT_YET",
     "check",
     "check_bools",
     "check_callable",
     "check_counts",
+    "check_filled",
     "check_seconds",
     "credential",
     "fits_basic",
@@ -25,9 +25,6 @@ __all__ = [
 ]
 
 _Value = TypeVar("_Value")
-
-#: What Gun has and this version has not yet, so that asking for it says so.
-NOT_YET = frozenset({"content_handlers", "cookie_ignore_informational", "cookie_store", "event_handler"})
 
 
 def check(owner: object, name: str, allowed: bool, expected: str, secret: bool = False) -> None:
@@ -71,6 +68,13 @@ def check_callable(owner: object, *names: str) -> None:
         check(owner, name, value is None or callable(value), "a callable, or None")
 
 
+def check_filled(owner: object, name: str, what: str, methods: Iterable[str]) -> None:
+    """Raises `OptionError` unless it is an object that has these `methods`, or None."""
+    value = getattr(owner, name)
+    filled = not isinstance(value, type) and all(callable(getattr(value, method, None)) for method in methods)
+    check(owner, name, value is None or filled, f"{what}, or None")
+
+
 def nested(name: str, kind: type[_Value], value: object) -> _Value:
     """`value` as options of that `kind`, which may be given as a dict; raises `OptionError`."""
     if isinstance(value, kind):
@@ -79,8 +83,6 @@ def nested(name: str, kind: type[_Value], value: object) -> _Value:
         raise OptionError(name, f"a dict or a {kind.__name__}, not {type(value).__name__}")
     known = {option.name for option in fields(kind)}  # type: ignore[arg-type]
     for key in value:
-        if key in NOT_YET:
-            raise OptionError(f"{name}.{key}", "to be left out: this version does not have it yet")
         if key not in known:
             raise OptionError(f"{name}.{key}", f"one of the options {', '.join(sorted(known))}")
     return kind(**value)

@@ -9,7 +9,8 @@ from typing import Any
 from twisted_gun.errors import InvalidRequest, OptionError
 from twisted_gun.events import Headers
 from twisted_gun.headers import normalise
-from twisted_gun.options.checks import NOT_YET, check, check_bools, check_callable, check_counts, check_seconds, is_number, nested
+from twisted_gun.observations import CALLBACKS
+from twisted_gun.options.checks import check, check_bools, check_callable, check_counts, check_filled, check_seconds, is_number, nested
 from twisted_gun.options.http import Http2Options, HttpOptions
 from twisted_gun.options.protocols import RawOptions, SocksOptions, alpn, protocol_list, settled_protocols
 from twisted_gun.options.proxies import ProxyUrl, proxy_urls
@@ -46,6 +47,8 @@ class Options:
     websocket again; a coroutine function is run. What it asks for is sent after what has waited.
     `max_waiting` is how many requests may wait for the connection to be up. `transport` is "tcp" or "tls" ("ssl" is the same); None
     is "tls" on port 443 and "tcp" elsewhere. `endpoint` is any `IStreamClientEndpoint` to dial instead of host and port.
+    `cookie_store` is an `ICookieStore`, often a `CookieStore`, for this connection or for many; `event_handler` an `IEventHandler`, which
+    is called at each step of the connection's work.
     `supervise` is accepted for Gun's sake: there is no supervisor here. `trace` logs what happens to the connection.
 
     `proxy` is the URL of a proxy, a list of them, each reached through the one before it, or "env" for the environment's ``https_proxy``,
@@ -57,8 +60,10 @@ class Options:
     """
 
     connect_timeout: float | None = 10.0
+    cookie_store: Any = None
     domain_lookup_timeout: float | None = 5.0
     endpoint: Any = None
+    event_handler: Any = None
     http_opts: HttpOptions = field(default_factory=HttpOptions)
     http2_opts: Http2Options = field(default_factory=Http2Options)
     max_waiting: int = 1000
@@ -92,6 +97,8 @@ class Options:
         check(self, "transport", self.transport in (None, "tcp", "tls", "ssl"), "'tcp' or 'tls'; HTTP/3 (quic) is not spoken here")
         connects = self.endpoint is None or callable(getattr(self.endpoint, "connect", None))
         check(self, "endpoint", connects, "an IStreamClientEndpoint, or None")
+        check_filled(self, "cookie_store", "an ICookieStore", ("query", "set_cookie"))
+        check_filled(self, "event_handler", "an IEventHandler", CALLBACKS)
         for name, kind in _NESTED.items():
             object.__setattr__(self, name, nested(name, kind, getattr(self, name)))
         for name, kind in _OPTIONAL.items():
@@ -139,8 +146,6 @@ def make_options(options: Options | None, keywords: Mapping[str, Any], port: int
     known = {option.name for option in fields(Options)}
     changes = _without_alias(options, keywords, port)
     for name in changes:
-        if name in NOT_YET:
-            raise OptionError(name, "to be left out: this version does not have it yet")
         if name not in known:
             raise OptionError(name, f"one of the options {', '.join(sorted(known))}")
     return replace(options or Options(), **changes)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from twisted_gun.options.checks import check, check_bools, check_callable, check_counts, check_seconds, is_number
+from twisted_gun.options.content import handler_list
 
 __all__ = ["Http2Options", "HttpOptions"]
 
@@ -17,7 +18,9 @@ class HttpOptions:
     Options of HTTP/1.1 (``http_opts``). Times in seconds, sizes in bytes.
 
     `keepalive` sends an empty line when nothing was sent or received for so long. `flow` is how many data events a stream may
-    be told before `update_flow`. `transform_header_name` is given each header name (lower-case bytes) before it is sent.
+    be told before `update_flow`. `content_handlers` are `ContentHandler` classes, each alone or with its options as a pair, which have
+    the content of each response first, in their order. `cookie_ignore_informational` takes no cookies from interim responses.
+    `transform_header_name` is given each header name (lower-case bytes) before it is sent.
     `header_timeout` runs from the first byte of a response's head to its last, `response_timeout` from the end of the request to
     the first byte of the response, `idle_timeout` between two pieces of a response's content. The `max_` options bound what a
     peer may send; beyond them the connection fails with `LimitReached`. `max_cancelled_size` is how much of a cancelled
@@ -29,6 +32,8 @@ class HttpOptions:
 
     cancel_timeout: float | None = 5.0
     closing_timeout: float | None = 15.0
+    content_handlers: Any = ()
+    cookie_ignore_informational: bool = False
     flow: int | None = None
     header_timeout: float | None = 30.0
     idle_timeout: float | None = None
@@ -52,7 +57,9 @@ class HttpOptions:
         )
         check_counts(self, "flow", optional=True)
         check_counts(self, *(field.name for field in fields(self) if field.name.startswith("max_")))
+        check_bools(self, "cookie_ignore_informational")
         check_callable(self, "transform_header_name")
+        object.__setattr__(self, "content_handlers", handler_list(self))
         check(self, "version", self.version in ("HTTP/1.1", "HTTP/1.0"), "'HTTP/1.1' or 'HTTP/1.0'")
 
 
@@ -66,13 +73,14 @@ class Http2Options:
     """
     Options of HTTP/2 (``http2_opts``). Times in seconds, sizes in bytes. Gun's names and defaults, but server push is off.
 
-    `core` is "own", or "h2" for the reference on hyper-h2. `flow` is how many data events a stream may be told before `update_flow`;
-    meanwhile its window is withheld. `keepalive` sends a PING so often; once `keepalive_tolerance` of them are unanswered the
-    connection is given up. `max_waiting` is how many requests may wait while the peer's limit of concurrent streams is reached;
-    with None they fail at once. `notify_settings_changed` tells the owner of each SETTINGS frame. `preface_timeout` is for the
-    server's first frame, `settings_timeout` for the acknowledgment of ours, `header_timeout` for a header block that has begun.
-    `send_timeout` is how long the server may leave the window closed that a request's content waits for, `response_timeout` from the end
-    of a request to its response, `idle_timeout` between two pieces of that: such a stream is reset, and the others live on.
+    `core` is "own", or "h2" for the reference on hyper-h2. `content_handlers` and `cookie_ignore_informational` are as HTTP/1.1's.
+    `flow` is how many data events a stream may be told before `update_flow`; meanwhile its window is withheld. `keepalive` sends a PING
+    so often; once `keepalive_tolerance` of them are unanswered the connection is given up. `max_waiting` is how many requests may wait
+    while the peer's limit of concurrent streams is reached; with None they fail at once. `notify_settings_changed` tells the owner of
+    each SETTINGS frame. `preface_timeout` is for the server's first frame, `settings_timeout` for the acknowledgment of ours,
+    `header_timeout` for a header block that has begun. `send_timeout` is how long the server may leave the window closed that a
+    request's content waits for, `response_timeout` from the end of a request to its response, `idle_timeout` between two pieces of
+    that: such a stream is reset, and the others live on.
 
     The windows: `initial_connection_window_size` and `initial_stream_window_size` are what the peer may send before it waits, the
     bound of what an unread stream keeps in memory; a window is renewed to its size and margin when half of it is used, or no more
@@ -88,6 +96,8 @@ class Http2Options:
     closing_timeout: float | None = 15.0
     connection_window_margin_size: int = 65_535
     connection_window_update_threshold: int = 163_840
+    content_handlers: Any = ()
+    cookie_ignore_informational: bool = False
     core: str = "own"
     enable_connect_protocol: bool = False
     enable_push: bool = False
@@ -137,7 +147,8 @@ class Http2Options:
             check(self, name, allowed, f"a whole number from {least} to 4294967295 (RFC 9113 section 6.5.1)")
         check(self, "glitches_per_second", is_number(self.glitches_per_second) and self.glitches_per_second >= 0, "a number >= 0")
         check(self, "core", self.core in ("own", "h2"), "'own' or 'h2'")
-        check_bools(self, "enable_connect_protocol", "enable_push", "notify_settings_changed")
+        check_bools(self, "cookie_ignore_informational", "enable_connect_protocol", "enable_push", "notify_settings_changed")
+        object.__setattr__(self, "content_handlers", handler_list(self))
         self._check_windows()
         for name in ("max_frame_size_received", "max_frame_size_sent"):
             size = getattr(self, name)
