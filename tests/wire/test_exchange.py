@@ -77,6 +77,21 @@ class HeadTests(SynchronousTestCase):
             talk.receive(OK * 5)
             self.assertTrue(talk.core.accepting)
 
+    def test_free(self) -> None:
+        """It is free for one request at a time, though it takes more; not for one behind it, nor for any behind the last."""
+        talk = Conversation()
+        for target in (b"/first", b"/second"):
+            self.assertIs(talk.core.free, target == b"/first")
+            talk.ask(Key(target.decode()), target=target)
+            self.assertTrue(talk.core.accepting)
+        talk.receive(OK)
+        self.assertFalse(talk.core.free)
+        talk.receive(OK)
+        self.assertTrue(talk.core.free)
+        talk.ask_for(A, Request(method=b"GET", target=b"/", authority=b"a", headers=((b"connection", b"close"),), body=b""))
+        talk.receive(OK)
+        self.assertFalse(talk.core.free)
+
     def test_last_again(self) -> None:
         """A request with ``connection: close`` is the last one, also where it was sent on another connection before."""
         close = ((b"connection", b"close"),)

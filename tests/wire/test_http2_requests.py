@@ -264,6 +264,19 @@ class ConcurrencyTests(Http2Case):
         self.assertEqual(told(talk.cancel(C)), [("accepting",)])
         self.assertTrue(talk.core.accepting)
 
+    def test_free(self) -> None:
+        """It is free as long as the server is known to allow one more: not before its SETTINGS, and not while it is going away."""
+        talk = self.talk(begun=False)
+        self.assertEqual((talk.core.accepting, talk.core.free), (True, False))
+        talk.receive(talk.peer.settings(max_concurrent_streams=1))
+        self.assertTrue(talk.core.free)
+        talk.ask(A)
+        self.assertFalse(talk.core.free)
+        talk.receive(talk.peer.respond(1, fin=True))
+        self.assertTrue(talk.core.free)
+        talk.receive(talk.peer.goaway(1))
+        self.assertFalse(talk.core.free)
+
     def test_limit_moves(self) -> None:
         """A later limit holds for later requests; streams beyond it go on."""
         talk = self.talk(settings={"max_concurrent_streams": 3}, max_waiting=10)

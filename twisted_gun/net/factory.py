@@ -76,13 +76,15 @@ class GunClientFactory(ReconnectingClientFactory):
         self.clock = clock
         #: As Gun's: "not_connected", "connecting", "tls_handshake", "connected", "closing"; at the end "terminated".
         self.state = "not_connected"
+        #: What it was before the end.
+        self.ended_in = ""
         self.hop: Hop[HttpCore] | None = None
         self.last_failure: GunError | None = None
         self._living = living
         self._options = options
         self._deadlines = deadlines
         self._timed_out: TimedOut | None = None
-        self._renewed = self._served = False  # whether the last connection ended only to be renewed, and had answered a request
+        self._renewed = self.served = False  # whether the last connection ended only to be renewed, and had answered a request
         self._immediate: deque[float] = deque(maxlen=_MOST_IMMEDIATE_RETRIES)
         self._up_at = 0.0
         #: Whether the end was asked for: nothing is dialled any more.
@@ -118,7 +120,7 @@ class GunClientFactory(ReconnectingClientFactory):
 
     def _terminate(self, reason: GunError | None) -> None:
         if self.state != "terminated":
-            self.state = "terminated"
+            self.ended_in, self.state = self.state, "terminated"
             self._deadlines.stop()
             self._living.terminated(reason)
             self.connector = None  # which knows this factory: neither should need the garbage collector
@@ -145,9 +147,13 @@ class GunClientFactory(ReconnectingClientFactory):
         self.hop = None
         self._deadlines.clear((self, "connect"))
         if not self.ending:
-            self.last_failure = self._timed_out or connect_failure(self._living.destination, reason)
+            self.last_failure = self.why_not(reason)
         self._timed_out = None
         self._next(connector)
+
+    def why_not(self, reason: Failure) -> GunError:
+        """Why an attempt failed, whose endpoint said `reason`."""
+        return self._timed_out or connect_failure(self._living.destination, reason)
 
     def _connect_timed_out(self, connector: IConnector, seconds: float) -> None:
         self._timed_out = TimedOut("connect", seconds, f"the endpoint did not connect within connect_timeout = {seconds} seconds")
@@ -181,8 +187,8 @@ class GunClientFactory(ReconnectingClientFactory):
         if not self.ending:
             self.state = "not_connected"
         if was_up:
-            self._renewed, self._served = hop.core.renewable, hop.core.served
-            if self._served or self._deadlines.now() - self._up_at >= _STEADY_SECONDS:
+            self._renewed, self.served = hop.core.renewable, hop.core.served
+            if self.served or self._deadlines.now() - self._up_at >= _STEADY_SECONDS:
                 self.retries = 0
             self._living.went_down(hop, reason)
 
@@ -230,8 +236,8 @@ class GunClientFactory(ReconnectingClientFactory):
 
     def _take_immediate_retry(self) -> bool:
         """Whether ten were not yet within ten seconds; one after a connection that served us is not counted."""
-        if self._served:
-            self._served = False
+        if self.served:
+            self.served = False
             return True
         now = self._deadlines.now()
         full = len(self._immediate) == _MOST_IMMEDIATE_RETRIES

@@ -140,6 +140,10 @@ class HttpCore(TunnelCore, Protocol):
     def full(self) -> bool:
         """Whether the peer allows no more requests at a time than there are."""
 
+    @property
+    def free(self) -> bool:
+        """Whether a request given now is served at once, behind no other, and within what the peer is known to allow."""
+
     def request(self, stream: object, request: Request, now: float) -> Steps:
         """Send `request`, whose answer is to be told to `stream`."""
 

@@ -86,6 +86,10 @@ class Http1(Pipeline):
         return self._accepting and not self._cancelled
 
     @property
+    def free(self) -> bool:
+        return self.accepting and not self._exchanges and not self._waiting
+
+    @property
     def switched(self) -> bool:
         return self._reading == "tunnel"
 

@@ -120,6 +120,10 @@ class Streams(Sending):
     def full(self) -> bool:
         return self._accepting and self._settled and self._requests >= self._most_streams
 
+    @property
+    def free(self) -> bool:
+        return self._accepting and self._settled and self._requests < self._most_streams
+
     #: Never: other streams go on beside one that carries another protocol.
     switched = False
 
