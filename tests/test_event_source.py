@@ -1,0 +1,595 @@
+"""`twisted_gun.event_source`: what an `EventSource` asks for, what it hands over, and how it ends."""
+
+from __future__ import annotations
+
+import gzip
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred
+from zope.interface import implementer
+
+import twisted_gun as gun
+from tests.event_source_stage import CHUNKED, EVENTS, EventSourceCase, chunk, stream
+from tests.websocket.servers import answer, raw, silent
+from twisted_gun.content_handlers import DataHandler, DecodeHandler
+from twisted_gun.event_source import EventSource, EventSourceFailed
+from twisted_gun.testing import Http2Peer, RecordingReceiver, ScriptedPeer
+
+
+class RequestTests(EventSourceCase):
+    """What is asked."""
+
+    def test_fields(self) -> None:
+        """A GET of what the URL says, with the fields of the HTML standard, and the caller's."""
+        self.serve(stream())
+        source = self.source("http://a.example/feed?room=5#top", headers={"X-Token": "secret"})
+        ((method, target, headers),) = self.servers.requests()
+        self.assertEqual((method, target), (b"GET", b"/feed?room=5"))
+        ours = {b"accept": b"text/event-stream", b"cache-control": b"no-store", b"x-token": b"secret", b"host": b"a.example"}
+        self.assertEqual(headers, ours)
+        self.assertEqual(source.url, "http://a.example/feed?room=5")
+        self.assertEqual(repr(source), "<EventSource http://a.example/feed open>")
+
+    def test_fields_of_the_caller(self) -> None:
+        """What the caller says takes the place of what would be said otherwise, and no content follows."""
+        self.serve(stream())
+        self.source(headers={"accept": "text/event-stream, */*", "cache-control": "no-cache", "content-type": "text/plain"})
+        (headers,) = self.requests()
+        self.assertEqual((headers[b"accept"], headers[b"cache-control"]), (b"text/event-stream, */*", b"no-cache"))
+        self.assertTrue(self.peer.requests[0].complete)
+
+    def test_last_event_id(self) -> None:
+        """Where to go on from is said where it is given, as UTF-8."""
+        self.serve(stream())
+        source = self.source(last_event_id="früh 1")
+        self.assertEqual(self.identifiers(), ["früh 1".encode()])
+        self.assertEqual(source.last_event_id, "früh 1")
+
+    def test_encoded(self) -> None:
+        """What has to be encoded in a URL is, and what is encoded stays."""
+        self.serve(stream())
+        self.source("http://a.example/ü x%20?q=ü%20")
+        self.assertEqual(self.servers.requests()[0][1], b"/%C3%BC%20x%20?q=%C3%BC%20")
+
+    def test_cookie_store(self) -> None:
+        """Other options are those of `twisted_gun.open`: here cookies, which the next request takes along."""
+        asked: list[Any] = []
+
+        @implementer(gun.ICookieStore)
+        class Store:
+            def query(self, uri: Any) -> Any:
+                asked.append((uri.host, uri.path))
+                return ()
+
+            def set_cookie(self, uri: Any, value: bytes) -> bool:
+                asked.append(value)
+                return True
+
+            def gc(self) -> None: ...
+
+            def session_gc(self) -> None: ...
+
+        self.serve(raw(EVENTS[:-2] + b"set-cookie: a=b\r\n\r\n"))
+        self.source(cookie_store=Store())
+        self.assertEqual(asked, [("a.example", "/feed"), b"a=b"])
+
+
+class ReadingTests(EventSourceCase):
+    """How events are read."""
+
+    def test_next_event(self) -> None:
+        """Events come one by one, those that were there before, and those that come while they are awaited."""
+        self.serve(stream(b"id: 1\nevent: greeting\ndata: one\ndata: more\n\ndata: two\n\n"))
+        source = self.source()
+        self.assertEqual(self.next(source), gun.SseEvent(event_type="greeting", data="one\nmore", last_event_id="1"))
+        self.assertEqual(self.next(source), gun.SseEvent(event_type="message", data="two", last_event_id="1"))
+        waiting = source.next_event()
+        self.assertNoResult(waiting)
+        self.send(b"data: three\n\n")
+        self.assertEqual(self.successResultOf(waiting).data, "three")
+
+    def test_async_for(self) -> None:
+        """``async for`` gives events, over all connections, until the server says by a 204 that there will be none."""
+        self.serve(stream(b"data: one\n\n"), answer(204))
+        read: list[Any] = []
+
+        async def follow() -> None:
+            async for event in source:
+                read.append(event.data)
+
+        source = self.source()
+        done = Deferred.fromCoroutine(follow())
+        self.send(b"data: two\n\n")
+        self.assertEqual(read, ["one", "two"])
+        self.close()
+        self.advance(3.0)
+        self.successResultOf(done)
+        self.assertEqual(read, ["one", "two"])
+        self.assertIsNone(self.successResultOf(source.when_closed()))
+
+    def test_async_for_fails(self) -> None:
+        """``async for`` raises what has ended the source for good, after the events that came before that."""
+        self.serve(stream(b"data: one\n\n"), answer(404))
+        source = self.source()
+        self.close()
+        self.advance(3.0)
+        self.assertEqual(source.ready_state, "closed")
+        read: list[Any] = []
+
+        async def follow() -> None:
+            async for event in source:
+                read.append(event.data)
+
+        error = self.failed(Deferred.fromCoroutine(follow()), EventSourceFailed)
+        self.assertEqual((read, error.response.status), (["one"], 404))
+        self.assertIs(self.failed(source.next_event(), EventSourceFailed), error)
+
+    def test_one_at_a_time(self) -> None:
+        """A second await while one is waiting is refused, and does the first no harm."""
+        self.serve(stream())
+        source = self.source()
+        waiting = source.next_event()
+        self.assertRaises(gun.BadState, source.next_event)
+        self.failed(Deferred.fromCoroutine(source.__anext__()), gun.BadState)
+        self.send(b"data: one\n\n")
+        self.assertEqual(self.successResultOf(waiting).data, "one")
+
+    def test_timeout(self) -> None:
+        """A timeout says how things are, and loses nothing."""
+        endpoint = self.serve(stream(b"data: one\n\n"))
+        endpoint.refuse()
+        source = self.source()
+        waiting = source.next_event(timeout=2.0)
+        self.advance(1.9)
+        self.assertNoResult(waiting)
+        self.advance(0.1)
+        error = self.failed(waiting, gun.TimedOut)
+        self.assertEqual((error.stage, error.seconds), ("event", 2.0))
+        self.assertIn("connecting; the last attempt failed: a.example:80: connection refused", str(error))
+        endpoint.accept()
+        waiting = source.next_event(timeout=2.0)
+        self.advance(1.0)
+        self.assertEqual(self.successResultOf(waiting).data, "one")
+        self.advance(60.0)
+        self.assertRaises(gun.OptionError, source.next_event, -1)
+
+    def test_timeout_while_open(self) -> None:
+        """A timeout does not speak of failures where there were none."""
+        self.serve(stream())
+        waiting = self.source().next_event(1.0)
+        self.advance(1.0)
+        self.assertIn("(the source is open)", str(self.failed(waiting, gun.TimedOut)))
+
+    def test_cancel(self) -> None:
+        """Cancelling only stops the waiting; the event that comes then is for whoever awaits it next."""
+        self.serve(stream())
+        source = self.source()
+        waiting = source.next_event(timeout=5.0)
+        waiting.cancel()
+        self.failed(waiting, CancelledError)
+        self.send(b"data: one\n\n")
+        self.advance(10.0)
+        self.assertEqual(self.next(source).data, "one")
+
+    def test_from_within(self) -> None:
+        """Who is given an event may await the next one, and close the source, at once."""
+        self.serve(stream())
+        source = self.source()
+        read: list[Any] = []
+
+        def take(event: gun.SseEvent) -> None:
+            read.append(event.data)
+            if event.data == "3":
+                source.close()
+            else:
+                source.next_event().addCallback(take)
+
+        source.next_event().addCallback(take)
+        self.send(b"data: 1\n\ndata: 2\n\ndata: 3\n\ndata: 4\n\n")
+        self.assertEqual((read, source.ready_state), (["1", "2", "3"], "closed"))
+
+    def test_bytewise(self) -> None:
+        """However the bytes are cut, the events are the same."""
+        content = EVENTS + "id: 1\r\ndata: zwölf\r\n\r\n:\r\rdata: 2\rid\r\r".encode()
+        for size in (1, 2, 3, 7, len(content)):
+            endpoint = self.serve(raw(content))
+            source = EventSource("http://a.example/", reactor=self.clock, endpoint=endpoint)
+            self.sources.append(source)
+            self.clock.advance(0)
+            for link in endpoint.links:
+                link.chunk_size = size
+            self.advance()
+            self.assertEqual(
+                [self.next(source), self.next(source)], [gun.SseEvent(data="zwölf", last_event_id="1"), gun.SseEvent(data="2")]
+            )
+
+    def test_decoded(self) -> None:
+        """A compressed stream is read where a `DecodeHandler` is given, which asks for it, too."""
+        data = gzip.compress(b"data: one\n\ndata: two\n\n")
+        head = EVENTS[:-2] + b"content-encoding: gzip\r\n\r\n"
+        self.serve(raw(head + data))
+        source = self.source(content_handlers=[DecodeHandler])
+        self.assertEqual(self.read(source), ["one", "two"])
+        self.assertIn(b"gzip", self.requests()[0][b"accept-encoding"])
+
+    def test_not_decoded(self) -> None:
+        """Without, that is no stream that can be read, and says what to do; "identity" is no coding."""
+        self.serve(raw(EVENTS[:-2] + b"content-encoding: gzip\r\n\r\n" + gzip.compress(b"data: one\n\n")))
+        error = self.failed(self.source().next_event(), EventSourceFailed)
+        self.assertIn("content_handlers", str(error))
+        self.serve(raw(EVENTS[:-2] + b"content-encoding: identity\r\n\r\ndata: one\n\n"))
+        self.assertEqual(self.next(self.source()).data, "one")
+
+    def test_left_unread(self) -> None:
+        """Content that another handler has taken is no stream that can be read either."""
+        self.serve(stream(b"data: one\n\n"))
+        self.failed(self.source(content_handlers=[DataHandler]).next_event(), EventSourceFailed)
+        self.serve(raw(CHUNKED + chunk(b"")))
+        self.assertEqual(self.source(content_handlers=[DataHandler]).ready_state, "connecting")
+
+    def test_limits(self) -> None:
+        """A line or an event that is too long ends it for good: it would be there again the next time."""
+        for name in ("max_line_size", "max_event_size"):
+            options: Any = {name: 100}
+            self.serve(stream(b"id: 1\ndata: fits\n\ndata: " + b"x" * 100 + b"\n\n"))
+            source = self.source(**options)
+            self.assertEqual(self.next(source).data, "fits")
+            self.assertEqual(self.failed(source.next_event(), gun.LimitReached).name, name)
+            self.assertEqual(source.ready_state, "closed")
+
+    def test_http2(self) -> None:
+        """Over HTTP/2 it is the same; a stream that has ended is followed by another on the same connection, one that was reset is not."""
+        self.serve(Http2Peer)
+        source = self.source(protocols=["http2"])
+        self.peer.respond(1, 200, {"content-type": "text/event-stream"}, b"id: 1\ndata: one\n\n")
+        self.advance()
+        self.assertEqual((self.next(source).data, source.ready_state), ("one", "connecting"))
+        self.advance(3.0)
+        self.assertEqual([dict(request.headers).get(b"last-event-id") for request in self.peer.requests], [None, b"1"])
+        self.peer.respond(3, 200, {"content-type": "text/event-stream"}, b"data: two\n\n", fin=False)
+        self.peer.reset(3)
+        self.advance()
+        self.assertEqual(self.next(source).data, "two")
+        self.assertIsInstance(source.last_failure, gun.StreamReset)
+        self.advance(3.0)
+        self.assertEqual(([len(peer.requests) for peer in self.servers.peers], source.ready_state), ([2, 1], "connecting"))
+
+
+class IdentifierTests(EventSourceCase):
+    """`last_event_id`, and what is said to the server."""
+
+    def reconnect(self) -> None:
+        """The stream ends, and the next one begins."""
+        self.close()
+        self.advance(60.0)
+
+    def test_handed_over(self) -> None:
+        """`last_event_id` is that of the last event that was handed over; the server is told that of the last one received."""
+        self.serve(stream(b"id: 1\ndata: one\n\nid: 2\ndata: two\n\n"), stream(b"id: 3\ndata: three\n\n"))
+        source = self.source()
+        self.next(source)
+        self.assertEqual(source.last_event_id, "1")
+        self.reconnect()
+        self.assertEqual((source.last_event_id, self.identifiers()), ("1", [None, b"2"]))
+        self.assertEqual([self.next(source).data, self.next(source).data, source.last_event_id], ["two", "three", "3"])
+
+    def test_cut(self) -> None:
+        """An event that was cut off by the end of its stream is none, and its identifier is not said."""
+        self.serve(stream(b"id: 1\ndata: one\n\nid: 2\ndata: two\n"), stream())
+        source = self.source()
+        self.reconnect()
+        self.assertEqual((self.read(source), self.identifiers()), (["one"], [None, b"1"]))
+
+    def test_alone(self) -> None:
+        """An identifier without data is no event, but where to go on from; what is unread before it comes first."""
+        self.serve(stream(b"id: 1\n\n"), stream(b"id: 2\ndata: two\n\nid: 3\n\nid: 4\n\n"), stream(b"id\n\n"), stream())
+        source = self.source()
+        self.assertEqual(source.last_event_id, "1")
+        self.reconnect()
+        self.assertEqual(source.last_event_id, "1")
+        self.assertEqual((self.next(source).data, source.last_event_id), ("two", "2"))
+        self.assertEqual((self.read(source), source.last_event_id), ([], "4"))
+        self.reconnect()
+        self.assertEqual(source.last_event_id, "")
+        self.reconnect()
+        self.assertEqual(self.identifiers(), [None, b"1", b"4", None])
+
+    def test_many_alone(self) -> None:
+        """Identifiers without data do not fill the memory, whoever reads."""
+        self.serve(stream(b"data: one\n\n" + b"".join(b"id: %d\n\n" % at for at in range(10_000))))
+        source = self.source()
+        self.assertEqual(len(source._unread), 2)
+        self.assertEqual((self.read(source), source.last_event_id), (["one"], "9999"))
+
+    def test_stays(self) -> None:
+        """An identifier stays for the events that follow, those of the next stream too, until the server says another."""
+        self.serve(stream(b"id: 1\ndata: one\n\n"), stream(b"data: two\n\n"), stream(b"id\ndata: three\n\n"), stream())
+        source = self.source()
+        for _ in range(3):
+            self.reconnect()
+        self.assertEqual([self.next(source).last_event_id for _ in range(3)], ["1", "1", ""])
+        self.assertEqual(self.identifiers(), [None, b"1", b"1", None])
+
+    def test_not_sendable(self) -> None:
+        """What would break a request is not said: rather the identifier before it, for an event twice is better than one missed."""
+        self.serve(stream(b"id: 1\ndata: one\n\nid: 2\x01\ndata: two\n\n"), stream())
+        source = self.source()
+        self.assertEqual([self.next(source).last_event_id, self.next(source).last_event_id], ["1", "2\x01"])
+        self.reconnect()
+        self.assertEqual(self.identifiers(), [None, b"1"])
+
+    def test_null(self) -> None:
+        """An identifier with NUL is none; the HTML standard, section 9.2.6."""
+        self.serve(stream(b"id: 1\ndata: one\n\nid: 2\x00\ndata: two\n\n"), stream())
+        source = self.source()
+        self.reconnect()
+        self.assertEqual([self.next(source).last_event_id for _ in range(2)], ["1", "1"])
+        self.assertEqual(self.identifiers(), [None, b"1"])
+
+
+class FlowTests(EventSourceCase):
+    """What is unread holds the server back."""
+
+    def test_held_back(self) -> None:
+        """Unread events stop the server, and all of them come in the end, in order."""
+        self.serve(stream())
+        source = self.source(max_unread=10_000)
+        event = b"data: %05d" + b"x" * 1000 + b"\n\n"
+        self.send(b"".join(event % at for at in range(1000)))
+        self.assertEqual(len(source._unread), 8)
+        self.assertGreater(self.peer.transport.buffered, 500_000)
+        self.send(b"data: end\n\n")
+        read: list[str] = []
+        while read[-1:] != ["end"]:
+            read.append(str(self.next(source).data))
+            self.assertLessEqual(len(source._unread), 8)
+            self.advance()
+        self.assertEqual([data[:5] for data in read], [f"{at:05}" for at in range(1000)] + ["end"])
+
+    def test_one_event(self) -> None:
+        """The bound is passed by one event at most, however small it is."""
+        self.serve(stream(b"data: one\n\ndata: two\n\ndata: three\n\n"))
+        source = self.source(max_unread=1)
+        self.assertEqual(len(source._unread), 1)
+        self.assertEqual(self.read(source), ["one", "two", "three"])
+
+    def test_lost_while_full(self) -> None:
+        """A server that goes away after each event does not fill the memory: nothing is asked for before there is room."""
+        self.serve(Http2Peer)
+        source = self.source(protocols=["http2"], max_unread=300)
+        for at in (0, 1):
+            self.peer.respond(1, 200, {"content-type": "text/event-stream"}, b"id: %d\ndata: %d\n\n" % (at, at), fin=False)
+            self.advance()
+            self.peer.abort()
+            self.advance()
+            self.advance(60.0)
+        self.advance(60.0)
+        self.assertEqual((len(self.servers.peers), source.ready_state), (2, "connecting"))
+        self.assertEqual(self.next(source).data, "0")
+        self.advance()
+        self.assertEqual(len(self.servers.peers), 2)
+        self.assertEqual(self.next(source).data, "1")
+        self.advance()
+        self.assertEqual(len(self.servers.peers), 3)
+        self.assertEqual(dict(self.peer.requests[0].headers)[b"last-event-id"], b"1")
+
+    def test_lost_again_and_again(self) -> None:
+        """What is unread when the connection breaks is neither lost nor asked for again, and what was not received yet is."""
+        events = [b"id: %d\ndata: %d %b\n\n" % (at, at, b"x" * 1000) for at in range(1, 101)]
+
+        def resume(peer: Any) -> None:
+            self.servers.endpoints["a.example", 80].links[-1].chunk_size = 3000
+            given = dict(peer.requests[0].headers).get(b"last-event-id", b"0")
+            peer.send(EVENTS + b"".join(events[int(given) :]))
+
+        self.serve(lambda: ScriptedPeer(resume))
+        source = self.source(max_unread=5000)
+        read: list[str] = []
+        while len(read) < 100:
+            for _ in range(3):
+                read.append(str(self.next(source).data).split()[0])
+                if len(read) == 100:
+                    break
+            self.peer.abort()
+            self.advance()
+            self.advance(3.0)
+        self.assertEqual(read, [str(at) for at in range(1, 101)])
+        self.assertGreater(len(self.servers.peers), 10)
+
+
+class Closer:
+    """Is told events, and closes its source at those of `kind`, the first of which was number `closed`."""
+
+    def __init__(self, kind: type[Any]) -> None:
+        self.kind = kind
+        self.told = self.closed = 0
+        self.source: Any = None
+
+    def __call__(self, event: Any) -> None:
+        self.told += 1
+        if isinstance(event, self.kind):
+            self.closed = self.told
+            self.source.close()
+
+
+class ReceiverTests(EventSourceCase):
+    """`reply_to`."""
+
+    def test_told(self) -> None:
+        """A receiver is told when a stream opens, of each event, and how it ends."""
+        self.serve(raw(CHUNKED + chunk(b"id: 1\ndata: one\n\n")), answer(503), stream(b"data: two\n\n"), answer(404))
+        told = RecordingReceiver()
+        source = self.source(reply_to=told)
+        self.send(chunk(b"data: more\n\n"))
+        self.assertEqual(source.last_event_id, "1")
+        self.send(chunk(b""))
+        self.assertEqual(told.names(), ["gun_response", "gun_sse", "gun_sse", "gun_sse"])
+        self.assertEqual([event.event and event.event.data for event in told.of(gun.Sse)], ["one", "more", None])
+        told.clear()
+        self.close()
+        self.advance(3.0)
+        self.assertEqual((told.names(), told.events[0].reason.response.status), (["gun_error"], 503))
+        told.clear()
+        self.close()
+        self.advance(3.0)
+        self.peer.abort()
+        self.advance()
+        self.assertEqual(told.names(), ["gun_response", "gun_sse", "gun_error"])
+        self.assertIs(told.events[2].stream, told.events[0].stream)
+        told.clear()
+        self.advance(3.0)
+        self.assertEqual((told.names(), source.ready_state), (["gun_error"], "closed"))
+        self.assertIs(told.events[0].reason, self.successResultOf(source.when_closed()))
+
+    def test_callable(self) -> None:
+        """A callable is told the same; and nothing can be awaited then."""
+        told: list[Any] = []
+        self.serve(stream(b"data: one\n\n"))
+        source = self.source(reply_to=told.append)
+        self.assertEqual([type(event) for event in told], [gun.Response, gun.Sse])
+        self.assertRaises(gun.BadState, source.next_event)
+        source.close()
+        self.failed(Deferred.fromCoroutine(source.__anext__()), gun.BadState)
+
+    def test_raises(self) -> None:
+        """A receiver that raises is logged, and told of what follows all the same."""
+
+        def boom(event: Any) -> None:
+            told.append(event)
+            raise ValueError("boom")
+
+        told: list[Any] = []
+        self.serve(stream(b"data: one\n\ndata: two\n\n"))
+        source = self.source(reply_to=boom)
+        self.assertEqual(len(told), 3)
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 3)
+        self.assertEqual(source.ready_state, "open")
+
+    def test_identifier_alone(self) -> None:
+        """An identifier without data is no event to be told."""
+        told = RecordingReceiver()
+        self.serve(stream(b"id: 1\n\n"))
+        source = self.source(reply_to=told)
+        self.assertEqual((told.names(), source.last_event_id), (["gun_response"], "1"))
+
+    def test_close_from_within(self) -> None:
+        """It may close the source whatever it is told, and is told nothing more."""
+        answers = (raw(CHUNKED + chunk(b"data: one\n\n") + chunk(b"")), answer(503), answer(404))
+        closed = set()
+        for first in (*answers, answer(200, "content-type: text/event-stream"), silent):
+            for kind in (gun.Response, gun.Sse, gun.Error):
+                self.serve(first)
+                closer = Closer(kind)
+                source = closer.source = EventSource(
+                    "http://a.example/", reactor=self.clock, endpoint=self.servers.endpoint, reply_to=closer
+                )
+                self.sources.append(source)
+                self.advance()
+                self.advance(30.0)
+                if closer.closed:
+                    self.assertEqual((closer.told, source.ready_state), (closer.closed, "closed"))
+                    closed.add(kind)
+                source.close()
+                self.advance()
+        self.assertEqual(closed, {gun.Response, gun.Sse, gun.Error})
+
+
+class EndTests(EventSourceCase):
+    """How it ends."""
+
+    def test_close(self) -> None:
+        """`close` ends it at once; who waits is told, what is unread is dropped, and `when_closed` says that nothing is left."""
+        self.serve(stream())
+        source = self.source()
+        waiting, ended = source.next_event(timeout=5.0), source.when_closed()
+        source.close()
+        self.assertEqual(source.ready_state, "closed")
+        self.failed(waiting, gun.BadState)
+        self.assertNoResult(ended)  # for its connection has not ended yet
+        self.advance()
+        self.assertIsNone(self.successResultOf(ended))
+        self.assertTrue(self.servers.endpoints["a.example", 80].links[0].client.disconnected)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        source.close()
+        self.failed(source.next_event(), gun.BadState)
+
+    def test_close_drops(self) -> None:
+        """What is unread at `close` is not read any more."""
+        self.serve(stream(b"data: one\n\n"))
+        source = self.source()
+        source.close()
+        self.failed(Deferred.fromCoroutine(source.__anext__()), StopAsyncIteration)
+
+    def test_close_at_any_time(self) -> None:
+        """It leaves nothing behind whenever it is closed: connecting, asking, waiting for an answer, or for the next attempt."""
+        for made in (stream(b"data: 1\n\n"), silent, answer(503), answer(302, "location: http://b.example/")):
+            self.serve(silent, host="b.example")
+            for turns in range(8):
+                self.serve(made)
+                source = EventSource("http://a.example/", reactor=self.clock, endpoint=self.servers.endpoint)
+                self.sources.append(source)
+                for _ in range(turns):
+                    self.one_call()
+                source.close()
+                self.assert_nothing_left()
+
+    def one_call(self) -> None:
+        """Let the next thing happen that is due, and no more."""
+        due: list[Any] = [call for call in self.clock.getDelayedCalls() if call.getTime() <= self.clock.seconds()]
+        for call in due[1:]:
+            call.delay(0.001)
+        self.clock.advance(0)
+        for call in due[1:]:
+            if call.active():
+                call.delay(-0.001)
+
+    def test_cancelled_at_the_end(self) -> None:
+        """Who waits for the end may cancel another who does, as he is told."""
+        self.serve(silent)
+        source = self.source()
+        first, second, third = (source.when_closed() for _ in range(3))
+        first.addCallback(lambda _: second.cancel())
+        source.close()
+        self.advance()
+        self.failed(second, CancelledError)
+        self.assertIsNone(self.successResultOf(third))
+
+    def test_no_content(self) -> None:
+        """By 204 the server says that there is nothing more to come, and that is well."""
+        self.serve(answer(204))
+        source = self.source()
+        self.assertIsNone(self.successResultOf(source.when_closed()))
+        self.failed(source.next_event(), gun.BadState)
+
+    def test_awaited_end(self) -> None:
+        """Who waits for an event fails with what ends the source for good."""
+        self.serve(stream(), answer(404))
+        source = self.source()
+        waiting, ended, other = source.next_event(), source.when_closed(), source.when_closed()
+        other.cancel()
+        self.failed(other, CancelledError)
+        self.close()
+        self.advance(60.0)
+        error = self.failed(waiting, EventSourceFailed)
+        self.assertIs(self.successResultOf(ended), error)
+        self.assertEqual((error.response.status, str(error)), (404, "http://a.example/feed answered with status 404"))
+
+    def test_for_good(self) -> None:
+        """Whatever is no event stream, and will be none the next time either, ends it."""
+        others = ["text/html", "text/event-streams", "application/json; text/event-stream"]
+        for made in (
+            *(answer(status) for status in (201, 206, 300, 304, 400, 401, 403, 404, 410, 421, 501, 505)),
+            *(answer(200, f"content-type: {kind}", body=b"data: one\n\n") for kind in others),
+            answer(200, body=b"data: one\n\n"),
+        ):
+            self.serve(made)
+            source = self.source()
+            self.failed(source.next_event(), EventSourceFailed)
+            self.assertEqual(source.ready_state, "closed")
+            self.assertIs(source.last_failure, self.successResultOf(source.when_closed()))
+
+    def test_media_type(self) -> None:
+        """The type's case and its parameters do not matter."""
+        for kind in ("text/event-stream;charset=utf-8", "Text/Event-Stream ; charset=latin-1"):
+            self.serve(answer(200, f"content-type: {kind}", body="data: ü\n\n".encode()))
+            self.assertEqual(self.next(self.source()).data, "ü")

@@ -1,0 +1,277 @@
+"""
+What an `EventSource` is given, and where it asks: its options and those of its connections, URLs, redirects, Retry-After.
+
+All of it is values, and functions of them. Nothing here connects or waits.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import quote, quote_from_bytes, urljoin, urlsplit
+
+from twisted_gun.errors import InvalidRequest, OptionError
+from twisted_gun.events import SECRET_HEADERS, Headers
+from twisted_gun.headers import HeadersLike, authority, check_host, normalise
+from twisted_gun.options import Options, make_options
+from twisted_gun.options.checks import check, check_counts, check_seconds, is_number
+
+__all__ = [
+    "Asked",
+    "Dialling",
+    "EventSourceOptions",
+    "Place",
+    "check_id",
+    "first_asked",
+    "media_type",
+    "moved",
+    "retry_after",
+    "sendable",
+]
+
+
+# Options.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventSourceOptions:
+    """
+    The options of an `EventSource` that are not those of its connections. Times in seconds, sizes in bytes.
+
+    `retry` is how long it waits before it connects again, until the server says another time, which is kept between `min_retry` and
+    `max_retry`. Each attempt that fails doubles how long the wait may become, up to `max_retry`; how long it is, is chance, which `random`
+    gives as numbers from 0 to 1. `max_failures` in a row are the end; with None there is none. `max_redirects` may follow on each other.
+    `max_unread` is how much may be unread before the server is held back. `max_line_size` and `max_event_size` bound what it may send, as
+    those of `SseOptions`. `response_timeout` bounds the wait for an answer where
+    ``http_opts`` and ``http2_opts`` do not. `content_handlers` have the content before the `SseHandler`: a `DecodeHandler`, say.
+    `endpoint` is dialled instead of host and port of the URL, but not for another origin, which a redirect leads to; a callable
+    (host, port) gives one for every origin.
+    """
+
+    content_handlers: Any = ()
+    endpoint: Any = None
+    max_event_size: int = 1024 * 1024
+    max_failures: int | None = None
+    max_line_size: int = 64 * 1024
+    max_redirects: int = 20
+    max_retry: float = 60.0
+    max_unread: int = 64 * 1024
+    min_retry: float = 0.5
+    random: Callable[[], float] = random.random
+    response_timeout: float | None = 30.0
+    retry: float = 3.0
+
+    def __post_init__(self) -> None:
+        check(self, "max_retry", is_number(self.max_retry) and self.max_retry > 0, "seconds, a number > 0")
+        for name in ("retry", "min_retry"):
+            value = getattr(self, name)
+            check(self, name, is_number(value) and 0 < value <= self.max_retry, "seconds, a number > 0, and at most max_retry")
+        check_counts(self, "max_failures", optional=True)
+        check_counts(self, "max_redirects", least=0)
+        check_counts(self, "max_event_size", "max_line_size", "max_unread")
+        check_seconds(self, "response_timeout", zero=False)
+        check(self, "random", callable(self.random), "a callable that gives numbers from 0 to 1")
+        connects = hasattr(self.endpoint, "connect") or self.endpoint is None or callable(self.endpoint)
+        check(self, "endpoint", connects, "an IStreamClientEndpoint, a callable (host, port) that gives one, or None")
+        many = isinstance(self.content_handlers, Iterable) and not isinstance(self.content_handlers, (str, bytes))
+        check(self, "content_handlers", many, "a list of ContentHandler classes")
+        object.__setattr__(self, "content_handlers", tuple(self.content_handlers))
+
+
+#: Options of `twisted_gun.open` that mean nothing here.
+_NOT_HERE = {"transport": "the URL says it", "retry_fun": "retry and max_retry say when", "retry_timeout": "retry and max_retry say when"}
+_OWN = frozenset(option.name for option in fields(EventSourceOptions))
+
+
+class Dialling:
+    """
+    Options as they are given, sorted: `own` are those of the source, and for each place there are those of its connection.
+
+    `reader` is the content handler that makes events of content; `decodes` says whether there are others before it.
+    """
+
+    def __init__(self, options: Options | None, given: Mapping[str, Any], reader: Any) -> None:
+        for name in given:
+            if name in _NOT_HERE:
+                raise OptionError(name, f"to be left out: {_NOT_HERE[name]}")
+        self.own = EventSourceOptions(**{name: value for name, value in given.items() if name in _OWN})
+        connecting = {name: value for name, value in given.items() if name not in _OWN}
+        # Its connections do not come back by themselves: what is asked of the next one depends on what this one brought.
+        made = make_options(options, {**connecting, "retry": 0}, 80)
+        protocols = made.protocols
+        if protocols is not None:
+            names = [name for name, _ in protocols]
+            if not {"http", "http2"}.issuperset(names):
+                raise OptionError("protocols", "'http', 'http2', or both where the URL is https", names)
+            protocols = tuple((name, own and self._reading(own, reader)) for name, own in protocols)
+        http, http2 = self._reading(made.http_opts, reader), self._reading(made.http2_opts, reader)
+        self.decodes = len(http.content_handlers) > 1 or len(http2.content_handlers) > 1
+        self._options = replace(made, http_opts=http, http2_opts=http2, protocols=protocols)
+
+    def options(self, place: Place, first: bool) -> Options:
+        """Those for `place`; `first` says whether it is the origin that was asked for first, which some of them are for."""
+        options, endpoint = self._options, self.own.endpoint
+        if not first:
+            # RFC 8446 section 4.2 and the like: who we are, and who it should be, was said of another server.
+            options = replace(options, endpoint=None, tls_opts=replace(options.tls_opts, client_certificate=None, server_name=None))
+        if endpoint is not None and not hasattr(endpoint, "connect"):
+            options = replace(options, endpoint=endpoint(place.host, place.port))
+        elif endpoint is not None and first:
+            options = replace(options, endpoint=endpoint)
+        return replace(options, transport="tls" if place.scheme == "https" else "tcp")
+
+    def _reading(self, own: Any, reader: Any) -> Any:
+        """The options of a protocol, by which content is read as events, and with a limit to the wait for an answer."""
+        timeout = self.own.response_timeout if own.response_timeout is None else own.response_timeout
+        handlers = (*own.content_handlers, *self.own.content_handlers, reader)
+        return replace(own, content_handlers=handlers, response_timeout=timeout)
+
+
+# Where it is asked, and with what.
+
+_PORTS = {"http": 80, "https": 443}
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+# RFC 3986 section 3.3, pchar, and section 3.4; "%" because what is encoded already stays as it is.
+_IN_PATH = "/:@!$&'()*+,;=%"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Place:
+    """A URL; as text it is without its query, which may hold secrets."""
+
+    scheme: str
+    host: str
+    port: int
+    path: str
+
+    @property
+    def origin(self) -> tuple[str, str, int]:
+        """What credentials are bound to: scheme, host and port (RFC 6454 section 4)."""
+        return self.scheme, self.host, self.port
+
+    @property
+    def url(self) -> str:
+        """The whole URL."""
+        return f"{self.scheme}://{authority(self.host, self.port, _PORTS[self.scheme]).decode('ascii')}{self.path}"
+
+    def __str__(self) -> str:
+        return self.url.partition("?")[0]
+
+    __repr__ = __str__
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """Where to ask, and the fields that the caller gave, as far as this origin may see them."""
+
+    place: Place
+    headers: Headers = field(repr=False)
+
+
+#: What the HTML standard has the requests of an event source say.
+_FIELDS: Headers = ((b"accept", b"text/event-stream"), (b"cache-control", b"no-store"))
+
+
+def first_asked(url: object, headers: HeadersLike) -> Asked:
+    """What the caller asks for; raises `InvalidRequest` and `OptionError`."""
+    given = normalise(headers)
+    names = {name for name, _ in given}
+    if b"last-event-id" in names:
+        raise OptionError("headers", "no last-event-id among them: that is the option last_event_id")
+    ours = tuple(pair for pair in _FIELDS if pair[0] not in names)
+    return Asked(place=_place(url), headers=(*ours, *given))
+
+
+def moved(asked: Asked, headers: Headers) -> Asked:
+    """What to ask after a redirect (RFC 9110 section 15.4); raises `InvalidRequest` with what is wrong with it."""
+    locations = {value for name, value in headers if name == b"location"}
+    if len(locations) != 1:
+        raise InvalidRequest("a redirect that does not lead to one place")
+    location = quote_from_bytes(locations.pop(), safe="/:?#[]@!$&'()*+,;=%-._~")
+    try:
+        place = _place(urljoin(asked.place.url, location))
+    except ValueError:  # without what is wrong with it: whatever it is, it came from the server
+        raise InvalidRequest("a redirect to what is no URL that can be followed") from None
+    if asked.place.scheme == "https" and place.scheme != "https":
+        raise InvalidRequest("a redirect from TLS to where there is none, which is not followed")
+    if place.origin == asked.place.origin:
+        return Asked(place=place, headers=asked.headers)
+    kept = tuple(pair for pair in asked.headers if pair[0] not in SECRET_HEADERS and pair[0] != b"host")
+    return Asked(place=place, headers=kept)
+
+
+def _place(url: object) -> Place:
+    if not isinstance(url, str) or _CONTROL.search(url):  # which urlsplit would leave out, and then the URL is another one
+        raise InvalidRequest("url: expected text without control characters")
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+        path, query = quote(parts.path, safe=_IN_PATH), quote(parts.query, safe=_IN_PATH + "?")
+    except ValueError:  # lone surrogates among them; what Python says of it may show a part of a password
+        raise InvalidRequest("url: it cannot be understood") from None
+    if parts.scheme not in _PORTS or not parts.hostname or port == 0:
+        raise InvalidRequest("url: expected http:// or https://, a host, and a port from 1 to 65535 or none")
+    if "@" in parts.netloc:
+        raise InvalidRequest("url: give credentials in an authorization header; they are not taken from the URL")
+    host = check_host(parts.hostname)
+    target = (path or "/") + (f"?{query}" if query else "")
+    place = Place(scheme=parts.scheme, host=host, port=port or _PORTS[parts.scheme], path=target)
+    place.url  # noqa: B018 - raises where the host is no name that can be written
+    return place
+
+
+# Identifiers of events.
+
+
+def check_id(identifier: object) -> str:
+    """`identifier`, where the caller may give it; raises `OptionError`."""
+    if not isinstance(identifier, str) or not sendable(identifier):
+        raise OptionError("last_event_id", "text without control characters")
+    return identifier
+
+
+def sendable(identifier: str) -> bool:
+    """Whether `identifier`, which may be the server's, can be sent in a field."""
+    try:
+        normalise([(b"last-event-id", identifier)])
+    except InvalidRequest:
+        return False
+    return True
+
+
+# What is answered.
+
+
+def media_type(headers: Headers) -> bytes:
+    """What the content is said to be, without parameters; b"" where nothing is said."""
+    return _field(headers, b"content-type").partition(b";")[0].strip().lower()
+
+
+def retry_after(headers: Headers) -> float:
+    """The seconds that Retry-After asks for (RFC 9110 section 10.2.3); 0 where it does not, or not legibly."""
+    value = _field(headers, b"retry-after")
+    if value.isdigit():
+        return float(value[:16])
+    until = _date(value)
+    if until is None:
+        return 0.0
+    # The server's own clock, where it tells it: ours may go wrong.
+    return (until - (_date(_field(headers, b"date")) or datetime.now(UTC))).total_seconds()
+
+
+def _field(headers: Headers, wanted: bytes) -> bytes:
+    return next((value for name, value in headers if name == wanted), b"")
+
+
+def _date(value: bytes) -> datetime | None:
+    try:
+        when = parsedate_to_datetime(value.decode("latin-1"))
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+    # RFC 9110 section 5.6.7: an HTTP date is in UTC, whether it says so or not.
+    return when.replace(tzinfo=UTC) if when.tzinfo is None else when
