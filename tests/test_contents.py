@@ -437,6 +437,24 @@ class EndTests(ContentCase):
         self.assertTrue(self.pieces(told)[-1][1])
         self.assert_nothing_left(world)
 
+    def test_closed_afterwards(self) -> None:
+        """close() ends it also where the connection had ended before; whoever awaits it leaves no delayed call behind."""
+        world = self.world(Each)
+        stream = world.connection.get("/", flow=1)
+        world.pump()
+        self.begin(world, ("content-type", "text/plain"))
+        self.data(world, b"abc", fin=True)
+        world.connection.shutdown()
+        world.pump()
+        self.assertEqual(world.connection.info().state_name, "terminated")
+        for _ in range(2):  # the head, and what may be told
+            self.successResultOf(stream.await_event())
+        waiting = stream.await_event(timeout=3)
+        self.assertNoResult(waiting)
+        world.connection.close()
+        self.failureResultOf(waiting, gun.StreamClosed)
+        self.assertEqual(world.clock.getDelayedCalls(), [])
+
     def test_woken(self) -> None:
         """Whoever awaits the rest of a stream whose connection is gone is woken."""
         world = self.world(Each, retry=0)

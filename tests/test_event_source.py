@@ -346,6 +346,15 @@ class FlowTests(EventSourceCase):
             self.advance()
         self.assertEqual([data[:5] for data in read], [f"{at:05}" for at in range(1000)] + ["end"])
 
+    def test_all_counts(self) -> None:
+        """Types and identifiers count, not the data alone: a server cannot fill the memory by either."""
+        for field in (b"event: ", b"id: "):
+            self.serve(stream())
+            source = self.source()
+            for _ in range(20):
+                self.send(field + b"x" * 60_000 + b"\ndata: 1\n\n")
+            self.assertLessEqual(len(source._unread), 2)
+
     def test_one_event(self) -> None:
         """The bound is passed by one event at most, however small it is."""
         self.serve(stream(b"data: one\n\ndata: two\n\ndata: three\n\n"))

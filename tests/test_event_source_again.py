@@ -80,6 +80,28 @@ class AgainTests(EventSourceCase):
             self.advance(3.0)
             self.assertEqual(self.next(source).data, "one")
 
+    def test_endpoint_raises(self) -> None:
+        """An endpoint's callable that raises is logged, and tried again as any other failure, after a redirect too."""
+        self.serve(stream(b"data: one\n\n"), stream(b"data: two\n\n"))
+        asked: list[str] = []
+
+        def endpoint(host: str, port: int) -> object:
+            asked.append(host)
+            if len(asked) in (1, 3):
+                raise KeyError(host)
+            return self.servers.endpoint(host, port)
+
+        source = self.source(endpoint=endpoint)
+        self.assertIsInstance(source.last_failure, gun.ConnectFailed)
+        self.advance(3.0)
+        self.assertEqual(self.next(source).data, "one")
+        self.close()
+        self.advance(3.0)
+        self.assertIsInstance(source.last_failure, gun.ConnectFailed)
+        self.advance(3.0)
+        self.assertEqual((self.next(source).data, len(asked)), ("two", 4))
+        self.assertEqual(len(self.flushLoggedErrors(KeyError)), 2)
+
     def test_no_connection(self) -> None:
         """Nor has it to fail at all: ``connect_timeout`` bounds the attempt."""
         endpoint = self.serve(stream(b"data: one\n\n"))

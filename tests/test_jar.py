@@ -93,6 +93,28 @@ class SentTests(JarCase):
         world.pump()
         self.assertEqual([self.field(world, at) for at in (0, 1)], [[b"a=1; 2"], [b"x=y; z; a=1; 2"]])
 
+    def test_secure_over_plain(self) -> None:
+        """A target that says https makes nothing secure that is sent in plain: Secure cookies stay here, and none is set by the answer."""
+        store = gun.CookieStore()
+        store.set_cookie(gun.CookieUri("https", "bank.example", "/"), b"sid=secret; Secure")
+        world = self.world(store)
+        world.connection.get("https://bank.example/x")
+        world.pump()
+        self.assertEqual(self.field(world), [])
+        world.peer.send(answer(b"", 200, b"set-cookie: other=1; Secure", b"set-cookie: __Secure-a=1; Secure"))
+        world.pump()
+        self.assertEqual([cookie.name for cookie in store], [b"sid"])
+
+    def test_no_host(self) -> None:
+        """A target whose host is none goes without cookies, and so do others, which are sent."""
+        store = Notes(cookie(b"a", b"1"))
+        world = MemoryGun(cookie_store=store)
+        for target in ("http://[x/", "http://[zz]/a", "http://a]b/", "/good"):
+            world.connection.get(target)
+        world.pump()
+        self.assertEqual([request.target for request in world.peer.requests], [b"http://[x/", b"http://[zz]/a", b"http://a]b/", b"/good"])
+        self.assertEqual([self.field(world, at) for at in range(4)], [[], [], [], [b"a=1"]])
+
     def test_same_name(self) -> None:
         """A cookie that the caller gave goes in the place of the store's of that name."""
         world = self.world(Notes(cookie(b"a", b"1"), cookie(b"b", b"2")))
@@ -250,6 +272,20 @@ class Http2Tests(JarCase):
         world.peer.respond(pushed, 200, {"set-cookie": "a=1"})
         world.pump()
         self.assertEqual(store.told, [(gun.CookieUri("http", "example.org", "/pushed/style.css"), b"a=1")])
+
+    def test_pushed_nowhere(self) -> None:
+        """A push for a host that is none has no cookies, and harms nobody."""
+        store = Notes()
+        world = self.world(store, http2_opts={"enable_push": True})
+        stream = world.connection.get("/", {"host": "[zz]"}, reply_to=(told := RecordingReceiver()))
+        world.pump()
+        pushed = world.peer.push(1, "/pushed", authority="[zz]")
+        world.peer.respond(pushed, 200, {"set-cookie": "a=1"})
+        world.peer.respond(1, 200, {})
+        world.pump()
+        self.assertTrue(stream.ended)
+        self.assertEqual([event.reason for event in told.of(gun.Error)], [])
+        self.assertEqual([uri for uri, _ in store.told if uri is None], [])
 
 
 class WebsocketTests(JarCase):

@@ -9,8 +9,8 @@ from twisted.internet.defer import CancelledError, Deferred
 
 import twisted_gun as gun
 from tests.pool_stage import PoolCase, PoolWorld
-from tests.stage import OK
-from twisted_gun.testing import Http2WebsocketPeer, WebsocketPeer
+from tests.stage import OK, answering
+from twisted_gun.testing import Http2WebsocketPeer, ScriptedPeer, WebsocketPeer
 
 #: What a SOCKS proxy says: no authentication is needed; and there is the tunnel.
 GRANTED = b"\5\0", b"\5\0\0\1" + bytes(6)
@@ -284,9 +284,10 @@ class FailureTests(PoolCase):
     def test_ends_the_pool(self) -> None:
         """A hook may close the pool, when it is called and when it is cancelled."""
         worlds: list[PoolWorld] = []
-        worlds.append(PoolWorld(2, setup=lambda conn: worlds[0].pool.close()))
+        worlds.append(PoolWorld(2, setup=lambda conn: worlds[0].pool.close(), idle_timeout=5.0))
         worlds[0].pump()
         self.assert_nothing_left(worlds[0])
+        self.assertEqual(worlds[0].states, ["ended"] * 2)
         world = PoolWorld(2, setup=lambda conn: Deferred(lambda _: worlds[1].pool.close()), setup_timeout=1.0)
         worlds.append(world)
         world.pump()
@@ -339,6 +340,26 @@ class WebsocketTests(PoolCase):
         self.failureResultOf(world.pool.get("/"), gun.BadState)
         self.end(world)
 
+    def test_some(self) -> None:
+        """Where only some of the connections are websockets, requests take the others, and wait for them."""
+        made: list[gun.Connection] = []
+
+        async def setup(conn: gun.Connection) -> gun.Stream | None:
+            made.append(conn)
+            return await websocket(conn) if len(made) == 1 else None
+
+        world = PoolWorld(2, setup=setup, peer=lambda: WebsocketPeer(accept=False))
+        world.pump()
+        world.peers[0].accept()
+        world.pump()
+        self.assertIs(self.given(world.pool.get("/")).connection, made[1])
+        waiting = world.pool.get("/later")
+        world.pump()
+        self.assertNoResult(waiting)
+        waiting.cancel()
+        self.failureResultOf(waiting, CancelledError)
+        self.end(world)
+
     def test_none(self) -> None:
         """Without any it raises."""
         world = self.up(1)
@@ -373,6 +394,22 @@ class WebsocketTests(PoolCase):
             self.assertEqual([stream.ws_open for stream in new], [True, True])
             self.assertEqual(len(world.peers), 2 if http2 else 3)
             self.end(world)
+
+    def test_ends_each_time(self) -> None:
+        """Where it ends each time as soon as it is there, the hook is called less and less often, however long the connection is up."""
+        asked: list[float] = []
+
+        def setup(conn: gun.Connection) -> gun.Stream:
+            asked.append(world.clock.seconds())
+            return conn.get("/poll")
+
+        world = PoolWorld(1, setup=setup, reply_to=lambda event: None, peer=lambda: ScriptedPeer(answering()))
+        world.pump()
+        for _ in range(300):
+            world.advance(1.0)
+        self.assertLess(len(asked), 60)
+        self.assertLess(len([when for when in asked if when > 240]), 10)
+        self.end(world)
 
     def test_never_idle(self) -> None:
         """A connection with a websocket of setup's is not closed as idle."""

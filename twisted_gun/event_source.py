@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
@@ -244,10 +245,18 @@ class EventSource:
             self._drop_connection()
             connection = self._dial(asked)
         attempt = self._attempt = _Attempt(self, fresh)
+        if connection.info().state_name == "terminated":  # its endpoint has failed at once
+            connection.when_terminated().addCallback(partial(self._not_dialled, connection))
+            return
         identifier = ((b"last-event-id", self._received_id.encode()),) if self._received_id else ()
         # Events are allowed one by one, as long as there is room for them.
         flow = 1 if self._receiver is None else None
         connection.request("GET", asked.place.path, (*asked.headers, *identifier), b"", reply_to=attempt, flow=flow)
+
+    def _not_dialled(self, connection: Connection, reason: Any) -> None:
+        """In a turn of its own: whoever made the source does not hold it yet."""
+        error = Error(connection=connection, stream=None, reason=reason)
+        self._deadlines.set("again", 0.0, lambda: self._lost(error))
 
     def _dial(self, asked: Asked) -> Connection:
         place = asked.place
@@ -506,7 +515,7 @@ def _closed() -> BadState:
 
 
 def _size(event: SseEvent) -> int:
-    return _EVENT_SIZE + len(event.data or "")
+    return _EVENT_SIZE + len(event.data or "") + len(event.event_type or "") + len(event.last_event_id)
 
 
 _log = Logger()

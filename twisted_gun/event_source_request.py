@@ -15,6 +15,10 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import quote, quote_from_bytes, urljoin, urlsplit
 
+from twisted.internet.defer import Deferred, fail
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
 from twisted_gun.errors import InvalidRequest, OptionError
 from twisted_gun.events import SECRET_HEADERS, Headers
 from twisted_gun.headers import HeadersLike, authority, check_host, normalise
@@ -120,7 +124,7 @@ class Dialling:
             # RFC 8446 section 4.2 and the like: who we are, and who it should be, was said of another server.
             options = replace(options, endpoint=None, tls_opts=replace(options.tls_opts, client_certificate=None, server_name=None))
         if endpoint is not None and not hasattr(endpoint, "connect"):
-            options = replace(options, endpoint=endpoint(place.host, place.port))
+            options = replace(options, endpoint=_endpoint(endpoint, place))
         elif endpoint is not None and first:
             options = replace(options, endpoint=endpoint)
         return replace(options, transport="tls" if place.scheme == "https" else "tcp")
@@ -130,6 +134,26 @@ class Dialling:
         timeout = self.own.response_timeout if own.response_timeout is None else own.response_timeout
         handlers = (*own.content_handlers, *self.own.content_handlers, reader)
         return replace(own, content_handlers=handlers, response_timeout=timeout)
+
+
+def _endpoint(make: Callable[[str, int], Any], place: Place) -> Any:
+    """What `make` gives for `place`; where it raises, what cannot be dialled, so that this fails, and is tried again, as any attempt."""
+    try:
+        return make(place.host, place.port)
+    except Exception:
+        _log.failure("{make} raised for {host}:{port}", make=make, host=place.host, port=place.port)
+        return _Nowhere(Failure())
+
+
+class _Nowhere:
+    """An endpoint that cannot be dialled, because of `failure`."""
+
+    def __init__(self, failure: Failure) -> None:
+        self._failure = failure
+
+    def connect(self, factory: object) -> Deferred[Any]:
+        """It fails."""
+        return fail(self._failure)
 
 
 # Where it is asked, and with what.
@@ -275,3 +299,6 @@ def _date(value: bytes) -> datetime | None:
         return None
     # RFC 9110 section 5.6.7: an HTTP date is in UTC, whether it says so or not.
     return when.replace(tzinfo=UTC) if when.tzinfo is None else when
+
+
+_log = Logger()

@@ -45,7 +45,7 @@ class Jar:
         if request.method == b"CONNECT":  # which is for the proxy
             return request
         stream._uri = uri = self._uri_of(request)
-        cookies = self._ask("query", uri)
+        cookies = () if uri is None else self._ask("query", uri)
         if not cookies:
             return request
         # Section 5.8.1: "the user agent MUST generate a single cookie-string": it has the caller's in the place of others of their names.
@@ -61,7 +61,7 @@ class Jar:
         if kind is Response:
             self._store_of(event.stream, event.headers)
         elif kind is Push:
-            event.pushed_stream._uri = _pushed_uri(event.uri)
+            event.pushed_stream._uri = _absolute(event.uri.decode("latin-1"), self._route.leg.origin.scheme == "https")
         elif (kind is Inform or kind is Upgrade) and not self._ignores(kind):
             self._store_of(event.stream, event.headers)
         self._above.tell(event)
@@ -92,20 +92,23 @@ class Jar:
             return None
 
     def _uri_of(self, request: Request) -> CookieUri | None:
-        """Whom `request` is for: by its Host field, as Gun has it."""
+        """Whom `request` is for: by its Host field, as Gun has it. None where that is nobody who could have cookies."""
         target = request.target.decode("latin-1")
         scheme = self._route.leg.origin.scheme
         if target.startswith("/"):
             return _uri(scheme, request.authority.decode("latin-1"), target.partition("?")[0])
         if target == "*":
             return _uri(scheme, request.authority.decode("latin-1"), "/")
-        parts = urlsplit(target)
-        return _uri(parts.scheme, parts.netloc, parts.path or "/")
+        return _absolute(target, scheme == "https")
 
 
-def _pushed_uri(uri: bytes) -> CookieUri:
-    parts = urlsplit(uri.decode("latin-1"))
-    return _uri(parts.scheme, parts.netloc, parts.path or "/")
+def _absolute(uri: str, secure: bool) -> CookieUri | None:
+    """Whom an absolute `uri` names; whether what is sent there is `secure` is said by how it is sent, not by its scheme."""
+    try:
+        parts = urlsplit(uri)
+    except ValueError:
+        return None
+    return _uri("https" if secure and parts.scheme == "https" else "http", parts.netloc, parts.path or "/")
 
 
 def _uri(scheme: str, authority: str, path: str) -> CookieUri:

@@ -129,6 +129,17 @@ class DeadlineTests(SynchronousTestCase):
         self.clock.advance(10)
         self.assertEqual((self.fired, self.calls()), ([], 0))
 
+    def test_set_after_stop(self) -> None:
+        """What is set afterwards is called, and leaves nothing behind once it is cleared."""
+        self.set("a", 1)
+        self.deadlines.stop()
+        self.set("b", 1)
+        self.set("c", 3)
+        self.clock.advance(1)
+        self.assertEqual(([key for key, _ in self.fired], self.calls()), (["b"], 1))
+        self.deadlines.clear("c")
+        self.assertEqual(self.calls(), 0)
+
     def test_raising(self) -> None:
         """A callback that raises does not keep the others from firing."""
         self.deadlines.set("a", 1, lambda: 1 / 0)  # type: ignore[arg-type]

@@ -6,6 +6,7 @@ Values only: whether a cookie may be stored, and by whom, is for others to say. 
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
@@ -59,6 +60,9 @@ class Cookie:
             raise InvalidRequest(f"cookie: its name and value must have between 1 and {LONGEST_PAIR} bytes together")
         if _UNSAFE.search(self.name) or _UNSAFE.search(self.value) or b"=" in self.name:
             raise InvalidRequest("cookie: its name or value holds what would end it early, or a control character")
+        times = (self.creation_time, self.last_access_time, self.expiry_time)
+        if not all(time is None or math.isfinite(time) or time < 0 for time in times):
+            raise InvalidRequest("cookie: its times must be seconds since 1970")
         if not self.domain or not self.path.startswith("/") or max(self.path) > "\xff":
             raise InvalidRequest("cookie: it must have a domain, and a path of octets that starts with a slash")
 

@@ -24,6 +24,7 @@ class Deadlines:
         self._waiting: dict[Hashable, tuple[float, Callable[[], None]]] = {}
         self._call: IDelayedCall | None = None
         self._call_at = 0.0
+        self._stopped = False
         # Twisted's reactors tell the time of day, which may be set forward, and then call too early; that must be no time-out.
         self.now: Callable[[], float] = time.monotonic if isinstance(clock, ReactorBase) else clock.seconds
 
@@ -43,9 +44,12 @@ class Deadlines:
     def clear(self, key: Hashable) -> None:
         """Forget the deadline of `key`, if there is one."""
         self._waiting.pop(key, None)
+        if self._stopped and not self._waiting:
+            self.stop()
 
     def stop(self) -> None:
-        """Forget all deadlines."""
+        """Forget all deadlines; whatever is set later leaves nothing behind either, once it is cleared."""
+        self._stopped = True
         self._waiting.clear()
         if self._call is not None:
             self._call.cancel()

@@ -6,7 +6,6 @@ Of connections nothing is known here: whoever keeps them says how to ask one tha
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -80,7 +79,7 @@ class Checkouts:
         self._most, self._timeout, self._retries = options.max_waiting, options.checkout_timeout, options.checkout_retry
         self._free = free
         self._circumstances = circumstances
-        self._waiting: deque[Checkout] = deque()
+        self._waiting: dict[Checkout, None] = {}  # in their order
         self._retrying: dict[Checkout, None] = {}
 
     def __len__(self) -> int:
@@ -98,7 +97,8 @@ class Checkouts:
     def hand_out(self) -> None:
         """Make the requests that have waited longest, as long as connections are free."""
         while self._waiting and (ask := self._free()) is not None:
-            checkout = self._waiting.popleft()
+            checkout = next(iter(self._waiting))
+            del self._waiting[checkout]
             self._deadlines.clear((checkout, "checkout"))
             checkout.fulfil(ask)
 
@@ -111,7 +111,7 @@ class Checkouts:
 
     def _enter(self, checkout: Checkout) -> None:
         if len(self._waiting) < self._most:
-            self._waiting.append(checkout)
+            self._waiting[checkout] = None
         elif checkout.retries:
             self._retrying[checkout] = None
             self._deadlines.set((checkout, "retry"), checkout.retries.pop(0), lambda: self._retry(checkout))
@@ -139,8 +139,7 @@ class Checkouts:
         self._deadlines.clear((checkout, "checkout"))
         self._deadlines.clear((checkout, "retry"))
         self._retrying.pop(checkout, None)
-        if checkout in self._waiting:
-            self._waiting.remove(checkout)
+        self._waiting.pop(checkout, None)
 
 
 def _kept(argument: Any) -> Any:

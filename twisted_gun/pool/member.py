@@ -69,10 +69,9 @@ class Member(Receiver):
         #: What the setup hook gave, and the stream in it.
         self.meta: Any = None
         self.stream: Stream | None = None
-        self._whole = False  # whether there is no HTTP that could take requests: it is raw, or that stream's alone
         self._over = False
         self._setting_up: Deferred[Any] | None = None
-        self._up_at = self._used_at = 0.0
+        self._useful_at = self._used_at = 0.0  # since when it could be used, and when it was last
 
     # From the pool.
 
@@ -103,10 +102,18 @@ class Member(Receiver):
         What counts is the state of the connection itself, so that nothing can be forgotten. Over HTTP/2 the server's limit has to be known:
         until then it might refuse what is sent.
         """
-        if self.connection is None or self.state != "up":
+        if self.connection is None or self.state != "up" or self.whole:
             return False
         hop = self.connection._route.end.hop
-        return hop is not None and hop.running and (self._whole or hop.core.free)
+        return hop is not None and hop.running and bool(hop.core.free)
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is up, and there is no HTTP on it that could take requests: it is raw, or all of it is a websocket's."""
+        if self.connection is None or self.state != "up":
+            return False
+        route = self.connection._route.end
+        return route.raw is not None or route.only is not None
 
     def ask(self, verb: Verb, arguments: Sequence[Any], options: Mapping[str, Any]) -> Stream:
         """Make a request; raises as the verb does."""
@@ -160,7 +167,7 @@ class Member(Receiver):
 
     def _came_up(self, conn: Connection) -> None:
         self.connection = conn  # which an endpoint that connects at once has not given to `open` yet
-        self._up_at = self._used_at = self._keeper.deadlines.now()
+        self._useful_at = self._used_at = self._keeper.deadlines.now()
         if self._keeper.setup is None:
             self._is_up(None)
         else:  # in a turn of its own, when all is settled
@@ -173,6 +180,10 @@ class Member(Receiver):
         if keeper.setup_timeout is not None:
             keeper.deadlines.set((self, "setup"), keeper.setup_timeout, self._setup_timed_out)
         setting_up: Deferred[Any] = maybeDeferred(keeper.setup, self.connection)
+        if self._over:  # by the hook itself; nobody waits for what it gives
+            setting_up.addErrback(lambda _: None)
+            setting_up.cancel()
+            return
         self._setting_up = setting_up
         setting_up.addCallbacks(
             lambda meta: self._setup_done(setting_up, meta),
@@ -207,10 +218,9 @@ class Member(Receiver):
                 return
             stream._on_end = self._set_up_again
             self.stream = stream
-        route = self.connection._route.end
-        self._whole = route.raw is not None or (self.stream is not None and route.only is not None)
         self.meta = meta
         self.state = "up"
+        self._useful_at = self._keeper.deadlines.now()
         if self._keeper.idle_timeout is not None:
             self._keeper.deadlines.set((self, "idle"), self._keeper.idle_timeout, self._look_whether_idle)
         self._keeper.changed()
@@ -239,7 +249,6 @@ class Member(Receiver):
 
     def _not_up(self) -> None:
         self.meta = self.stream = None
-        self._whole = False
         self._keeper.deadlines.clear((self, "setup"))
         self._keeper.deadlines.clear((self, "idle"))
         setting_up, self._setting_up = self._setting_up, None
@@ -248,7 +257,7 @@ class Member(Receiver):
 
     def _was_steady(self, served: bool) -> None:
         """It was good for something, or has lasted: whoever takes its place need not wait."""
-        if served or self._keeper.deadlines.now() - self._up_at >= _STEADY_SECONDS:
+        if served or self._keeper.deadlines.now() - self._useful_at >= _STEADY_SECONDS:
             self.failures = 0
 
     def _wait(self) -> float:

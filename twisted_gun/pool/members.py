@@ -95,10 +95,17 @@ class Members:
     # Choosing.
 
     def free(self) -> Member | None:
-        """One that has room, each with the same chance; the first look mostly finds one."""
+        """
+        One that has room, each with the same chance; the first look mostly finds one.
+
+        Where none can ever have any, one of those: it will say so to whoever asks.
+        """
         members = self._members
         member = members[int(self.chance() * len(members))]
-        return member if member.has_room() else self._any_of([member for member in members if member.has_room()])
+        if member.has_room():
+            return member
+        free = [member for member in members if member.has_room()]
+        return self._any_of(free or (members if all(member.whole for member in members) else []))
 
     def websocket(self) -> Stream | None:
         """One of the websockets that `setup` made, each with the same chance."""
