@@ -23,6 +23,8 @@ autodoc_default_options = {"members": True, "member-order": "bysource", "show-in
 autodoc_typehints = "signature"
 autodoc_preserve_defaults = True
 autodoc_type_aliases = {"HeadersLike": "HeadersLike"}
+# Names of types that are imported for types only are not resolved, and `Response` and `Options` are in `twisted_gun.websocket` as well.
+suppress_warnings = ["ref.python"]
 
 html_theme = "furo"
 html_title = f"twisted_gun {release}"

@@ -217,6 +217,18 @@ class SseTests(HandlersCase):
         got: list[Any] = [self.successResultOf(stream.await_event()) for _ in range(3)]
         self.assertEqual([one.event for one in got], [event("1"), event("2"), None])
 
+    def test_unread(self) -> None:
+        """Unread events hold the server back by all that is in them, no fewer bytes than content would be kept."""
+        for field in (b"data: ", b"data: 1\nevent: ", b"data: 1\nid: "):
+            world = self.world(SseHandler)
+            stream = world.connection.get("/")
+            world.pump()
+            self.head(world, SSE)
+            for _ in range(50):
+                self.data(world, field + b"x" * 20_000 + b"\n\n")
+            assert stream._events is not None
+            self.assertLessEqual(len(stream._events), 5)
+
     def test_web_platform_tests(self) -> None:
         """Each stream of web-platform-tests gives its events, whole and in pieces."""
         if not VECTORS.is_file():

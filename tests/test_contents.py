@@ -455,6 +455,30 @@ class EndTests(ContentCase):
         self.failureResultOf(waiting, gun.StreamClosed)
         self.assertEqual(world.clock.getDelayedCalls(), [])
 
+    def test_tunnel_cancelled(self) -> None:
+        """Cancelling a tunnel ends those inside it."""
+        world = self.world(Each)
+        tunnel = world.connection.connect({"host": "origin.example", "port": 80})
+        world.pump()
+        if world.connection.info().protocol == "http2":
+            world.peer.respond(1, 200, fin=False)
+        else:
+            self.send(world, b"HTTP/1.1 200 OK\r\n\r\n")
+        told = RecordingReceiver()
+        stream = tunnel.get("/", reply_to=told, flow=1)
+        world.pump()
+        answered = b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 3\r\n\r\nabc"
+        if world.connection.info().protocol == "http2":
+            world.peer.send_data(1, answered)
+        else:
+            world.peer.send(answered)
+        world.pump()
+        self.assertFalse(stream.ended)
+        tunnel.cancel()
+        world.pump()
+        self.assertTrue(stream.ended)
+        self.assertIsInstance(told.of(gun.Error)[-1].reason, gun.StreamClosed)
+
     def test_woken(self) -> None:
         """Whoever awaits the rest of a stream whose connection is gone is woken."""
         world = self.world(Each, retry=0)
@@ -473,7 +497,9 @@ class _Http2:
     def world(self, *handlers: Any, **options: Any) -> MemoryGun:
         """A world whose connection is up."""
         more = options.pop("opts", {})
-        world = MemoryGun(protocols=["http2"], http2_opts={"content_handlers": handlers, **more}, **options)
+        world = MemoryGun(
+            protocols=["http2"], http2_opts={"content_handlers": handlers, **more}, http_opts={"content_handlers": handlers}, **options
+        )
         world.pump()
         return world
 

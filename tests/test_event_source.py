@@ -13,6 +13,7 @@ from tests.event_source_stage import CHUNKED, EVENTS, EventSourceCase, chunk, st
 from tests.websocket.servers import answer, raw, silent
 from twisted_gun.content_handlers import DataHandler, DecodeHandler
 from twisted_gun.event_source import EventSource, EventSourceFailed
+from twisted_gun.event_source_request import Dialling
 from twisted_gun.testing import Http2Peer, RecordingReceiver, ScriptedPeer
 
 
@@ -211,6 +212,24 @@ class ReadingTests(EventSourceCase):
         source = self.source(content_handlers=[DecodeHandler])
         self.assertEqual(self.read(source), ["one", "two"])
         self.assertIn(b"gzip", self.requests()[0][b"accept-encoding"])
+
+    def test_decoded_without_end(self) -> None:
+        """How much a `DecodeHandler` gives in all is not bounded here, unless that is asked for: a stream of events has no end."""
+        content = gzip.compress(b"".join(b"data: %05d%b\n\n" % (at, b"x" * 30_000) for at in range(80)))
+        options: dict[str, Any]
+        for options, most in (({}, 80), ({"max_decoded_size": 1_000_000}, 32)):
+            self.serve(raw(EVENTS[:-2] + b"content-encoding: gzip\r\n\r\n" + content))
+            told: list[Any] = []
+            source = self.source(content_handlers=[(DecodeHandler, {"max_ratio": None, **options})], reply_to=told.append)
+            self.assertEqual(len([event for event in told if isinstance(event, gun.Sse) and event.event is not None]), most)
+            self.assertEqual(source.ready_state, "open" if most == 80 else "closed")
+        (handler, _) = Dialling(None, {"content_handlers": [DecodeHandler]}, gun.SseHandler)._options.http2_opts.content_handlers
+        self.assertEqual(handler, (DecodeHandler, {"max_decoded_size": None}))
+
+    def test_unknown_coding(self) -> None:
+        """What no handler can decode is no stream that can be read, though there is a `DecodeHandler`."""
+        self.serve(raw(EVENTS[:-2] + b"content-encoding: compress\r\n\r\n\x1f\x9d"))
+        self.failed(self.source(content_handlers=[DecodeHandler]).next_event(), EventSourceFailed)
 
     def test_not_decoded(self) -> None:
         """Without, that is no stream that can be read, and says what to do; "identity" is no coding."""

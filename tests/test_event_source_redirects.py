@@ -14,7 +14,7 @@ from twisted_gun.event_source import EventSourceFailed
 from twisted_gun.testing import ScriptedPeer
 
 STATUSES = (301, 302, 303, 307, 308)
-SECRETS = {"authorization": "Bearer x", "cookie": "a=b", "proxy-authorization": "Basic y"}
+SECRETS = {"authorization": "Bearer x", "cookie": "a=b", "proxy-authorization": "Basic y", "x-amz-security-token": "z"}
 
 
 def moved(location: str, status: int = 302, **more: Any) -> MakePeer:

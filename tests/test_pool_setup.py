@@ -428,6 +428,17 @@ class WebsocketTests(PoolCase):
         self.assertIsInstance(world.pool.info().last_failure, gun.UpgradeRefused)
         self.end(world)
 
+    def test_of_another(self) -> None:
+        """So is a stream of another connection."""
+        other = self.up(1)
+        world = PoolWorld(1, setup=lambda conn: self.successResultOf(other.pool.get("/")))
+        world.pump()
+        self.assertEqual(world.states, ["waiting"])
+        self.assertIn("is not of the connection", str(world.pool.info().last_failure))
+        self.end(world)
+        self.end(other)
+        self.assertEqual(other.in_use, 0)
+
     def test_ended_already(self) -> None:
         """A stream that has ended when it is given is a failure of the setup."""
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from twisted_gun.errors import LimitReached, OptionError, ProtocolViolation
 from twisted_gun.events import Data, Headers, Response, Sse, SseEvent, StreamEvent
 from twisted_gun.options.checks import check, check_counts, is_number, nested
+from twisted_gun.responses import media_type
 from twisted_gun.wire.decode import KNOWN, MAX_DECODED_SIZE, MAX_RATIO, Decoder, installed, listed
 from twisted_gun.wire.sse import Retry, SseParser
 
@@ -137,8 +138,7 @@ class SseHandler(ContentHandler):
     @classmethod
     def begin(cls: type[_Sse], stream: Stream, response: Response, **options: Any) -> _Sse | None:
         """For an event stream, whatever parameters its type has."""
-        kind = next((value for name, value in response.headers if name == b"content-type"), b"")
-        if kind.partition(b";")[0].strip(b" \t").lower() != b"text/event-stream":
+        if media_type(response.headers) != "text/event-stream":
             return None
         return cls(stream, SseOptions(**options))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -18,23 +19,22 @@ from twisted.logger import Logger
 from twisted_gun.connection import Connection
 from twisted_gun.content_handlers import SseHandler
 from twisted_gun.errors import BadState, GunError, InvalidRequest, LimitReached, OptionError, StreamClosed, TimedOut
-from twisted_gun.event_source_request import Asked, Dialling, check_id, first_asked, media_type, moved, retry_after, sendable
+from twisted_gun.event_source_request import Asked, Dialling, check_id, first_asked, moved, sendable
 from twisted_gun.events import Data, Error, Response, Sse, SseEvent, Trailers
 from twisted_gun.headers import HeadersLike
 from twisted_gun.net.timer import Deadlines
 from twisted_gun.opening import open as dial
 from twisted_gun.options import Options
-from twisted_gun.receivers import Receiver, as_receiver, check_timeout
+from twisted_gun.receivers import Receiver, as_receiver, check_timeout, size_of_sse
+from twisted_gun.responses import media_type, retry_after
 from twisted_gun.route import log_raised
 from twisted_gun.stream import Stream
+from twisted_gun.wire.decode import listed
 
 __all__ = ["EventSource", "EventSourceFailed"]
 
 #: An event stream that was open for so long was no failure, though it brought no event.
 _STEADY_SECONDS = 10.0
-#: What an unread event takes besides its data, as in a stream's mailbox.
-_EVENT_SIZE = 256
-
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _PERMANENT = frozenset({301, 308})
 # The HTML standard has browsers give up whatever is not 200. But nobody sits before a program who would load the page again, so what may
@@ -167,7 +167,7 @@ class EventSource:
         event = None
         while event is None and self._unread:
             event = self._unread.popleft()
-            self._size -= _size(event)
+            self._size -= size_of_sse(event)
             self.last_event_id = event.last_event_id
             event = None if event.data is None else event
         if self._full and self._size <= self._options.max_unread // 2:
@@ -280,12 +280,11 @@ class EventSource:
 
     def _answered(self, response: Response) -> None:
         status = response.status
-        if status == 200 and media_type(response.headers) == b"text/event-stream":
-            coded = any(name == b"content-encoding" and value.lower() != b"identity" for name, value in response.headers)
-            if coded and not self._dialling.decodes:
-                self._unreadable(response)
-            else:
+        if status == 200 and media_type(response.headers) == "text/event-stream":
+            if self._dialling.decodes(listed(value for name, value in response.headers if name == b"content-encoding")):
                 self._open(response)
+            else:
+                self._unreadable(response)
         elif status == 204:
             # The standard: "a client can be told to stop reconnecting using the HTTP 204 No Content response code."
             self._finish(None)
@@ -294,7 +293,7 @@ class EventSource:
         elif status in _PASSING:
             self._leave(response)
             failed = self._failed(f"status {status}", response)
-            self._again(failed.reason, failed, retry_after(response.headers))
+            self._again(failed.reason, failed, retry_after(response.headers, datetime.now(UTC)) or 0.0)
         else:
             self._fail(self._failed("what is no text/event-stream" if status == 200 else f"status {status}", response))
 
@@ -351,9 +350,9 @@ class EventSource:
             self.last_event_id = event.last_event_id
             return
         if event.data is None and self._unread[-1].data is None:
-            self._size -= _size(self._unread.pop())
+            self._size -= size_of_sse(self._unread.pop())
         self._unread.append(event)
-        self._size += _size(event)
+        self._size += size_of_sse(event)
         self._full = self._size >= self._options.max_unread
 
     def _unreadable(self, response: Response) -> None:
@@ -512,10 +511,6 @@ def _error(stream: Stream, reason: GunError) -> Error:
 
 def _closed() -> BadState:
     return BadState("the source is closed: no more events will come")
-
-
-def _size(event: SseEvent) -> int:
-    return _EVENT_SIZE + len(event.data or "") + len(event.event_type or "") + len(event.last_event_id)
 
 
 _log = Logger()

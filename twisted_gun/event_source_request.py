@@ -1,5 +1,5 @@
 """
-What an `EventSource` is given, and where it asks: its options and those of its connections, URLs, redirects, Retry-After.
+What an `EventSource` is given, and where it asks: its options and those of its connections, URLs, redirects.
 
 All of it is values, and functions of them. Nothing here connects or waits.
 """
@@ -10,8 +10,6 @@ import random
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import quote, quote_from_bytes, urljoin, urlsplit
 
@@ -19,11 +17,13 @@ from twisted.internet.defer import Deferred, fail
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from twisted_gun.content_handlers import DecodeHandler
 from twisted_gun.errors import InvalidRequest, OptionError
-from twisted_gun.events import SECRET_HEADERS, Headers
-from twisted_gun.headers import HeadersLike, authority, check_host, normalise
+from twisted_gun.events import Headers
+from twisted_gun.headers import HeadersLike, authority, check_host, normalise, without_credentials
 from twisted_gun.options import Options, make_options
 from twisted_gun.options.checks import check, check_counts, check_seconds, is_number
+from twisted_gun.wire.decode import KNOWN
 
 __all__ = [
     "Asked",
@@ -32,9 +32,7 @@ __all__ = [
     "Place",
     "check_id",
     "first_asked",
-    "media_type",
     "moved",
-    "retry_after",
     "sendable",
 ]
 
@@ -96,7 +94,7 @@ class Dialling:
     """
     Options as they are given, sorted: `own` are those of the source, and for each place there are those of its connection.
 
-    `reader` is the content handler that makes events of content; `decodes` says whether there are others before it.
+    `reader` is the content handler that makes events of content.
     """
 
     def __init__(self, options: Options | None, given: Mapping[str, Any], reader: Any) -> None:
@@ -114,7 +112,7 @@ class Dialling:
                 raise OptionError("protocols", "'http', 'http2', or both where the URL is https", names)
             protocols = tuple((name, own and self._reading(own, reader)) for name, own in protocols)
         http, http2 = self._reading(made.http_opts, reader), self._reading(made.http2_opts, reader)
-        self.decodes = len(http.content_handlers) > 1 or len(http2.content_handlers) > 1
+        self._before = {kind for each in (http, http2) for kind, _ in each.content_handlers[:-1]}
         self._options = replace(made, http_opts=http, http2_opts=http2, protocols=protocols)
 
     def options(self, place: Place, first: bool) -> Options:
@@ -129,11 +127,22 @@ class Dialling:
             options = replace(options, endpoint=endpoint)
         return replace(options, transport="tls" if place.scheme == "https" else "tcp")
 
+    def decodes(self, codings: Iterable[str]) -> bool:
+        """Whether content in `codings` may become events: there is a handler that might undo them."""
+        kinds = self._before
+        return not codings or (bool(kinds) and (kinds != {DecodeHandler} or set(codings) <= set(KNOWN)))
+
     def _reading(self, own: Any, reader: Any) -> Any:
         """The options of a protocol, by which content is read as events, and with a limit to the wait for an answer."""
         timeout = self.own.response_timeout if own.response_timeout is None else own.response_timeout
-        handlers = (*own.content_handlers, *self.own.content_handlers, reader)
+        handlers = (*map(_endless, (*own.content_handlers, *self.own.content_handlers)), reader)
         return replace(own, content_handlers=handlers, response_timeout=timeout)
+
+
+def _endless(handler: Any) -> Any:
+    """`handler` as it is listed, for a stream that may be as long as it likes: it is bounded event by event, and by the ratio."""
+    kind, options = handler if isinstance(handler, tuple) and len(handler) == 2 else (handler, {})
+    return (kind, {"max_decoded_size": None, **options}) if kind is DecodeHandler else handler
 
 
 def _endpoint(make: Callable[[str, int], Any], place: Place) -> Any:
@@ -225,7 +234,7 @@ def moved(asked: Asked, headers: Headers) -> Asked:
         raise InvalidRequest("a redirect from TLS to where there is none, which is not followed")
     if place.origin == asked.place.origin:
         return Asked(place=place, headers=asked.headers)
-    kept = tuple(pair for pair in asked.headers if pair[0] not in SECRET_HEADERS and pair[0] != b"host")
+    kept = tuple(pair for pair in without_credentials(asked.headers) if pair[0] != b"host")
     return Asked(place=place, headers=kept)
 
 
@@ -266,39 +275,6 @@ def sendable(identifier: str) -> bool:
     except InvalidRequest:
         return False
     return True
-
-
-# What is answered.
-
-
-def media_type(headers: Headers) -> bytes:
-    """What the content is said to be, without parameters; b"" where nothing is said."""
-    return _field(headers, b"content-type").partition(b";")[0].strip().lower()
-
-
-def retry_after(headers: Headers) -> float:
-    """The seconds that Retry-After asks for (RFC 9110 section 10.2.3); 0 where it does not, or not legibly."""
-    value = _field(headers, b"retry-after")
-    if value.isdigit():
-        return float(value[:16])
-    until = _date(value)
-    if until is None:
-        return 0.0
-    # The server's own clock, where it tells it: ours may go wrong.
-    return (until - (_date(_field(headers, b"date")) or datetime.now(UTC))).total_seconds()
-
-
-def _field(headers: Headers, wanted: bytes) -> bytes:
-    return next((value for name, value in headers if name == wanted), b"")
-
-
-def _date(value: bytes) -> datetime | None:
-    try:
-        when = parsedate_to_datetime(value.decode("latin-1"))
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None
-    # RFC 9110 section 5.6.7: an HTTP date is in UTC, whether it says so or not.
-    return when.replace(tzinfo=UTC) if when.tzinfo is None else when
 
 
 _log = Logger()

@@ -15,7 +15,7 @@ from typing import Union
 import idna
 
 from twisted_gun.errors import InvalidRequest
-from twisted_gun.events import Headers
+from twisted_gun.events import SECRET_HEADERS, Headers
 
 __all__ = [
     "HeadersLike",
@@ -30,6 +30,7 @@ __all__ = [
     "is_address",
     "normalise",
     "take",
+    "without_credentials",
 ]
 
 Text = Union[str, bytes]
@@ -220,3 +221,8 @@ def ascii_name(host: str) -> str:
     """`host` as the DNS has it (RFC 5891); raises ValueError. Label by label, for IDNA refuses the underscores others may have."""
     labels = [label if label.isascii() else idna.encode(label, uts46=True).decode("ascii") for label in host.split(".")]
     return ".".join(labels)
+
+
+def without_credentials(headers: Headers) -> Headers:
+    """`headers` as another origin may see them: without authorization, cookie and proxy-authorization, and what AWS signs with."""
+    return tuple(pair for pair in headers if pair[0] not in SECRET_HEADERS and pair[0] != b"x-amz-security-token")

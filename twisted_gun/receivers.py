@@ -42,6 +42,7 @@ from twisted_gun.events import (
     Push,
     Response,
     Sse,
+    SseEvent,
     Text,
     Trailers,
     TunnelUp,
@@ -51,7 +52,7 @@ from twisted_gun.events import (
 )
 from twisted_gun.interfaces import IReceiver
 
-__all__ = ["Mailbox", "Receiver", "as_receiver", "check_timeout", "run_hook"]
+__all__ = ["Mailbox", "Receiver", "as_receiver", "check_timeout", "run_hook", "size_of_sse"]
 
 _METHODS = tuple(IReceiver.names())
 
@@ -414,9 +415,16 @@ class Mailbox:
         self._finish(TimedOut(stage, seconds, f"{what}; the stream lives on: await it again"))
 
 
+def size_of_sse(event: SseEvent) -> int:
+    """How much an unread event of an event stream counts."""
+    return _EVENT_SIZE + len(event.data or "") + len(event.event_type or "") + len(event.last_event_id)
+
+
 def _size(event: Any) -> int:
     told: Any = event.frame if type(event) is Ws else event
     kind = type(told)
+    if kind is Sse:
+        return _EVENT_SIZE if told.event is None else size_of_sse(told.event)
     return _EVENT_SIZE + (len(told.data) if kind is Data or kind is Binary else len(told.text) if kind is Text else 0)
 
 

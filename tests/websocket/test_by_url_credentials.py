@@ -10,7 +10,8 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from twisted_gun.errors import OptionError
-from twisted_gun.websocket.credentials import authorization, check_auth, prepare_auth, without_credentials
+from twisted_gun.headers import without_credentials
+from twisted_gun.websocket.credentials import authorization, check_auth, prepare_auth
 
 SECRET = "pa55word"
 NETRC = f"machine example.org login joe password {SECRET}\nmachine empty.example login jim password ''\ndefault login any password one\n"

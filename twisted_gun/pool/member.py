@@ -213,8 +213,9 @@ class Member(Receiver):
         assert self.connection is not None
         stream = meta.get("ws") if isinstance(meta, Mapping) else meta
         if isinstance(stream, Stream):
-            if stream.ended:
-                self._replace(BadState("the stream that the setup gave has ended already"))
+            if stream.ended or stream.connection is not self.connection:
+                what = "has ended already" if stream.ended else "is not of the connection that it was called with"
+                self._replace(BadState(f"the stream that the setup gave {what}"))
                 return
             stream._on_end = self._set_up_again
             self.stream = stream

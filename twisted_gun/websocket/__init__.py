@@ -51,6 +51,7 @@ from twisted_gun.websocket.choices import (
     with_upgrade_options,
     with_user_opts_dynamic,
 )
+from twisted_gun.websocket.connect_options import ConnectOptions
 from twisted_gun.websocket.sockets import (
     Connecting,
     InvalidMessage,
@@ -120,6 +121,7 @@ __all__ = [
     "CLOSE",
     "PING",
     "PONG",
+    "ConnectOptions",
     "FrameLike",
     "RedirectRefused",
     "Request",

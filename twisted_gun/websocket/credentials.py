@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from twisted_gun.errors import OptionError
-from twisted_gun.events import SECRET_HEADERS, Headers
+from twisted_gun.events import Headers
 
-__all__ = ["Netrc", "authorization", "check_auth", "prepare_auth", "without_credentials"]
+__all__ = ["Netrc", "authorization", "check_auth", "prepare_auth"]
 
 _EXPECTED = "('basic', 'user:password'), ('bearer', token), 'netrc', ('netrc', path), a header value, or a callable that gives one of these"
 _CREDENTIALS = frozenset({"basic", "bearer", "netrc"})
@@ -61,11 +61,6 @@ def authorization(auth: Any, host: str) -> str | bytes | None:
     if auth is None or _is_text(auth):
         return auth  # type: ignore[no-any-return]
     raise OptionError("auth", f"from the callable {_EXPECTED.rpartition(', or')[0]}")
-
-
-def without_credentials(headers: Headers) -> Headers:
-    """`headers` as another origin may see them: without authorization, cookie and proxy-authorization, and what AWS signs with."""
-    return tuple(pair for pair in headers if pair[0] not in SECRET_HEADERS and pair[0] != b"x-amz-security-token")
 
 
 def _basic(userinfo: str | bytes) -> bytes:

@@ -12,7 +12,7 @@ from urllib.parse import quote_from_bytes, urljoin
 
 from twisted_gun.errors import GunError, InvalidRequest
 from twisted_gun.events import Headers
-from twisted_gun.websocket.credentials import without_credentials
+from twisted_gun.headers import without_credentials
 from twisted_gun.websocket.url import Target, parse_url
 
 __all__ = ["Asked", "RedirectRefused", "TooManyRedirects", "is_redirect", "redirected"]

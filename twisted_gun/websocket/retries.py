@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from typing import Any
 
 from twisted.internet import error
 
+from twisted_gun import responses
 from twisted_gun.errors import (
     ConnectFailed,
     ConnectionFailed,
@@ -76,28 +76,5 @@ def default_delay(count: int) -> float:
 
 
 def retry_after(status: int, headers: Headers, now: Callable[[], datetime]) -> float | None:
-    """The seconds that a 429 or 503 asks for by Retry-After (RFC 9110 section 10.2.3); None where it does not, or not legibly."""
-    value = _field(headers, b"retry-after") if status in (429, 503) else None
-    if value is None:
-        return None
-    if value.isascii() and value.isdigit():
-        return float(value) if len(value) < 16 else math.inf
-    until = _date(value)
-    if until is None:
-        return None
-    # The server's own clock, where it tells it: ours may go wrong.
-    since = _date(_field(headers, b"date") or "") or now()
-    return max(0.0, (until - since).total_seconds())
-
-
-def _field(headers: Headers, wanted: bytes) -> str | None:
-    return next((value.decode("latin-1").strip() for name, value in headers if name == wanted), None)
-
-
-def _date(value: str) -> datetime | None:
-    try:
-        when = parsedate_to_datetime(value)
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None
-    # RFC 9110 section 5.6.7: an HTTP date is in UTC, whether it says so or not.
-    return when.replace(tzinfo=UTC) if when.tzinfo is None else when
+    """The seconds that a 429 or 503 asks for by Retry-After; None where it does not, or not legibly."""
+    return responses.retry_after(headers, now()) if status in (429, 503) else None
