@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any
 
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.endpoints import TCP4ClientEndpoint
-from twisted.internet.protocol import Factory, connectionDone
+from twisted.internet.protocol import Factory, ProcessProtocol, connectionDone
 from twisted.internet.utils import getProcessOutputAndValue
 from twisted.mail import imap4
 from twisted.protocols.tls import TLSMemoryBIOFactory
@@ -19,9 +21,10 @@ from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 from zope.interface import implementer
 
+import twisted_gun as gun
 from tests.certificates import ServerCreator, authority
 from twisted_gun import Close
-from twisted_gun.testing import Http2Peer, WebsocketPeer
+from twisted_gun.testing import Http2Peer, ScriptedPeer, WebsocketPeer
 from twisted_gun.testing.proxies import ProxyFactory
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
@@ -126,6 +129,41 @@ class MailServer(imap4.IMAP4Server):
         account = imap4.MemoryAccount(user)
         account.addMailbox("INBOX", Inbox())
         return imap4.IAccount, account, lambda: None
+
+
+class Running(ProcessProtocol):
+    """An example that runs until it is told to end; `first_line` is what it prints first."""
+
+    def __init__(self, reactor: Any, name: str, *arguments: str) -> None:
+        self.first_line: Deferred[str] = Deferred()
+        self.err = b""
+        self._out = b""
+        self._ended: Deferred[int | None] = Deferred()
+        path = os.pathsep.join(os.path.abspath(entry) for entry in sys.path)
+        command = [sys.executable, "-Wignore", str(EXAMPLES / f"{name}.py"), *arguments]
+        self._process = reactor.spawnProcess(self, sys.executable, command, env={**os.environ, "PYTHONPATH": path})
+
+    def outReceived(self, data: bytes) -> None:
+        self._out += data
+        if b"\n" in self._out and not self.first_line.called:
+            self.first_line.callback(self._out.partition(b"\n")[0].decode())
+
+    def errReceived(self, data: bytes) -> None:
+        self.err += data
+
+    def processEnded(self, reason: Failure) -> None:
+        if not self.first_line.called:
+            self.first_line.errback(AssertionError(self.err.decode()))
+        status: Any = reason.value
+        self._ended.callback(status.exitCode)
+
+    async def end(self) -> int | None:
+        """Tell it to end; its exit status."""
+        if not self._ended.called:
+            self._process.signalProcess("TERM")
+        status = await self._ended
+        self._ended = succeed(status)
+        return status
 
 
 class ExamplesTests(TestCase):
@@ -233,6 +271,57 @@ class ExamplesTests(TestCase):
         lines = [line for line in text.splitlines() if line and not line.startswith(("import ", "from "))]
         self.assertGreater(len(lines), 10)
         self.assertLessEqual(len(lines), 20)
+
+    async def test_event_source(self) -> None:
+        """event_source.py prints events until there are no more, over two connections; or why there are none, and where it was."""
+        head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n"
+        scripts: list[list[tuple[Any, ...]]] = [
+            [("expect", b"last-event-id: 6\r\n"), ("send", head + b"retry: 500\nid: 7\ndata: one\n\nid: 8\n"), ("close",)],
+            [("expect", b"last-event-id: 7\r\n"), ("send", head + b"event: last\ndata: two\n\n"), ("close",)],
+            [("expect", b"\r\n\r\n"), ("send", b"HTTP/1.1 204 No Content\r\n\r\n")],
+            [("expect", b"\r\n\r\n"), ("send", b"HTTP/1.1 404 Not Found\r\n\r\n")],
+        ]
+        url = f"http://127.0.0.1:{self.serve(Factory.forProtocol(lambda: ScriptedPeer(scripts.pop(0))))}/feed"
+        lines = await self.run_example("event_source", url, "6")
+        self.assertEqual(lines, ["7 message: one", "7 last: two", "to go on from here: '7'"])
+        lines = await self.run_example("event_source", url)
+        self.assertEqual(lines, [f"{url} answered with status 404", "to go on from here: ''"])
+
+    async def test_pool(self) -> None:
+        """pool.py has many more requests than connections, and all are answered; in the end no place is taken."""
+        lines = await self.run_example("pool", self.url, "50", "3")
+        self.assertEqual(lines, ["operational: 50 answers, 600 bytes", *["http: up, 0 streams"] * 3])
+        self.assertEqual(len(self.page.asked), 50)
+
+    async def test_timings(self) -> None:
+        """timings.py prints each step of the connection as it ends, and each request with its own; and why there was none."""
+        second = self.url.replace("greeting", "second")
+        lines = await self.run_example("timings", self.url, second)
+        steps = [re.sub(r"[0-9]+\.[0-9]{3} s", "T", line) for line in lines]
+        self.assertEqual(steps[:2], ["lookup: done, T", "connect: done, T"])
+        done = "sent after T, answered after T, done after T"
+        self.assertEqual(sorted(steps[2:]), [f"GET /greeting: {done}", f"GET /second: {done}"])
+        nobody = self.listening.listenTCP(0, Site(self.page), interface="127.0.0.1")
+        number = nobody.getHost().port
+        await nobody.stopListening()
+        lines = await self.run_example("timings", f"http://127.0.0.1:{number}/")
+        self.assertEqual(len(lines), 2)
+        self.assertIn("connection refused", lines[1])
+
+    async def test_metrics(self) -> None:
+        """metrics.py serves what its connection has done, in Prometheus' format, until it is told to end."""
+        running = Running(self.listening, "metrics", self.url, "0")
+        self.addCleanup(lambda: Deferred.fromCoroutine(running.end()))
+        url = await running.first_line
+        conn = gun.open_url(url, reactor=self.listening)
+        counted = b'gun_request_seconds_count{outcome="2xx"} '
+        text = b""
+        while counted not in text:
+            text = await conn.get("/metrics").await_body()
+        for line in (b"gun_connections 1.0", b"gun_requests_active 0.0", b'gun_connect_seconds_count{outcome="ok",step="connect"} 1.0'):
+            self.assertIn(line + b"\n", text)
+        await conn.shutdown()
+        self.assertEqual((await running.end(), running.err), (0, b""))
 
     async def test_websocket_helpers(self) -> None:
         """websocket_helpers.py sends its messages one after the other, and closes."""

@@ -10,10 +10,13 @@ twisted_gun: an HTTP client for Twisted, made for connections that live long.
 """
 
 from twisted_gun.connection import Connection
+from twisted_gun.content_handlers import ContentHandler, DataHandler, DecodeHandler, DecodeOptions, SseHandler, SseOptions
+from twisted_gun.cookies import Cookie, CookieStore, CookieUri, cookie_header, domain_match, path_match
 from twisted_gun.errors import (
     BadState,
     ConnectFailed,
     ConnectionFailed,
+    CookieFileError,
     GoAway,
     GunError,
     InvalidRequest,
@@ -31,6 +34,8 @@ from twisted_gun.errors import (
     Truncated,
     UpgradeRefused,
 )
+from twisted_gun.event_source import EventSource, EventSourceFailed
+from twisted_gun.event_source_request import EventSourceOptions
 from twisted_gun.events import (
     Binary,
     Close,
@@ -46,6 +51,8 @@ from twisted_gun.events import (
     Pong,
     Push,
     Response,
+    Sse,
+    SseEvent,
     Text,
     Trailers,
     TunnelUp,
@@ -54,9 +61,10 @@ from twisted_gun.events import (
     Ws,
 )
 from twisted_gun.info import ConnectionInfo, Intermediary, Origin, TlsInfo, TunnelInfo
-from twisted_gun.interfaces import IReceiver
+from twisted_gun.interfaces import ICookieStore, IEventHandler, IReceiver
 from twisted_gun.layer import WsProtocol
 from twisted_gun.net.factory import GunClientFactory, backoff
+from twisted_gun.observers import EventHandler
 from twisted_gun.opening import open, open_unix, open_url  # noqa: A004 - Gun's name
 from twisted_gun.options import (
     DeflateOptions,
@@ -70,6 +78,8 @@ from twisted_gun.options import (
     TlsOptions,
     WsOptions,
 )
+from twisted_gun.pool import Pool
+from twisted_gun.pool.info import PooledConnection, PoolInfo
 from twisted_gun.receivers import Receiver
 from twisted_gun.stream import Stream, StreamInfo
 from twisted_gun.tunnel import Tunnel
@@ -101,6 +111,8 @@ __all__ = [
     "Notify",
     "Push",
     "Response",
+    "Sse",
+    "SseEvent",
     "Trailers",
     "TunnelUp",
     "Up",
@@ -117,6 +129,31 @@ __all__ = [
     "IReceiver",
     "Receiver",
     "WsProtocol",
+    # above the connection
+    "EventSource",
+    "EventSourceFailed",
+    "EventSourceOptions",
+    "Pool",
+    "PoolInfo",
+    "PooledConnection",
+    # observing
+    "EventHandler",
+    "IEventHandler",
+    # content
+    "ContentHandler",
+    "DataHandler",
+    "DecodeHandler",
+    "DecodeOptions",
+    "SseHandler",
+    "SseOptions",
+    # cookies
+    "Cookie",
+    "CookieStore",
+    "CookieUri",
+    "ICookieStore",
+    "cookie_header",
+    "domain_match",
+    "path_match",
     # options
     "DeflateOptions",
     "Destination",
@@ -135,6 +172,7 @@ __all__ = [
     "BadState",
     "ConnectFailed",
     "ConnectionFailed",
+    "CookieFileError",
     "GoAway",
     "GunError",
     "InvalidRequest",

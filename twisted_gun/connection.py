@@ -23,6 +23,8 @@ from twisted_gun.net.dial import EndpointConnector
 from twisted_gun.net.factory import GunClientFactory
 from twisted_gun.net.hop import Hop, HopOptions
 from twisted_gun.net.timer import Deadlines
+from twisted_gun.net.trace import Traced
+from twisted_gun.observed import ObservedRoute
 from twisted_gun.options import Options
 from twisted_gun.outgoing import Frames
 from twisted_gun.receivers import as_receiver, check_timeout, run_hook
@@ -44,6 +46,9 @@ class Connection(Verbs):
     Requests may be made at any time: those made while it is not up are kept, and sent when it is. Those that a loss kills are not
     sent again; `gun_down` lists them. Nothing here blocks.
     """
+
+    #: Called when requests may be given to it, for the first time or again; for a pool.
+    _on_room: Callable[[], None] | None = None
 
     def __init__(
         self,
@@ -67,13 +72,16 @@ class Connection(Verbs):
         self._proxies = proxies  # that the endpoint goes through
         self._deadlines = Deadlines(reactor)
         self._turn = Turn()
-        self._route = Route(self, leg)
+        self._event_handler = Traced(destination, options.event_handler) if options.trace else options.event_handler
+        self._route = Route(self, leg) if self._event_handler is None else ObservedRoute(self, leg)
         self._route.keeper = self
         self._up_waiters: list[Deferred[str]] = []
         self._end_waiters: list[Deferred[GunError | None]] = []
         self._end: GunError | None = None
         self._violation: GunError | None = None  # the last one that was told
         self._factory = GunClientFactory(self, options, self._deadlines, reactor)
+        if isinstance(self._route, ObservedRoute):
+            endpoint = self._route.dialled(endpoint)
         self._connector = EndpointConnector(endpoint, self._factory)
         self._connector.connect()
 
@@ -139,7 +147,8 @@ class Connection(Verbs):
         """End at once, without any closing handshake. Streams end with `StreamClosed`; there is no `gun_down`."""
         if self._factory.state != "terminated":
             self._factory.close()
-            self._end_all(StreamClosed("the connection was closed by close()"))
+        # Those as well whose content waits for its handlers, which outlive the connection.
+        self._end_all(StreamClosed("the connection was closed by close()"), at_once=True)
 
     def info(self) -> ConnectionInfo:
         """The state of the connection now; through tunnels that it has become, that of the last of them."""
@@ -150,6 +159,8 @@ class Connection(Verbs):
         origin, last = route.leg.origin, None if route.hop is None else route.hop.transport
         return ConnectionInfo(
             owner=self._owner,
+            cookie_store=self._options.cookie_store,
+            event_handler=self._options.event_handler,
             transport=route.leg.transport,
             state_name=self._factory.state,
             protocol=self._route.protocol if self._route.hop is not None and transport is not None else None,
@@ -291,8 +302,8 @@ class Connection(Verbs):
         except Exception:
             log_raised(receiver, event, None)
 
-    def _end_all(self, reason: GunError) -> None:
-        self._route.end_streams(reason)
+    def _end_all(self, reason: GunError, at_once: bool = False) -> None:
+        self._route.end_streams(reason, at_once)
         self._route.lose_layers(reason)
 
     def _forget_up(self, waiter: Deferred[str]) -> None:

@@ -7,24 +7,26 @@ end of a tunnel (`TunnelLayer`), which is a route again. The route below tells i
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from inspect import iscoroutine
 from typing import TYPE_CHECKING, Any
 
-from twisted_gun.errors import BadState, ConnectionFailed, GunError, ShuttingDown, StreamRefused
+from twisted_gun.errors import BadState, ConnectionFailed, GunError, ShuttingDown, StreamClosed, StreamRefused
 from twisted_gun.events import Data, Error, Frame, Headers, Ping, Pong, StreamEvent, TunnelUp, Upgrade, Ws
 from twisted_gun.net.hop import Hop, HopOptions
 from twisted_gun.net.tls import over_tls
-from twisted_gun.net.trace import Traced
+from twisted_gun.net.trace import TracedAbove
 from twisted_gun.net.tunnel import TRANSPORT, TunnelTransport
+from twisted_gun.observers import wants_frames
 from twisted_gun.options import WsOptions
 from twisted_gun.outgoing import Frames, outgoing
 from twisted_gun.stream import Stream
 from twisted_gun.upgrading import WsUpgrade
 from twisted_gun.wire.core import WsCore
-from twisted_gun.wire.cores import websocket_core
+from twisted_gun.wire.cores import watched_websocket_core, websocket_core
 from twisted_gun.wire.handshake import check_answer
 from twisted_gun.wire.steps import Write
+from twisted_gun.wire.ws_session import Outgoing
 
 if TYPE_CHECKING:
     from twisted_gun.route import Route
@@ -143,7 +145,8 @@ class WsLayer(Layer):
         #: Where its hop takes what happens.
         self.tell: Callable[[StreamEvent], None] = route.tell if protocol is None else self._tell
         self._now = route._deadlines.now
-        above: Any = Traced(self, f"{route.connection.destination} ws") if route.connection._options.trace else self
+        self._watched = hasattr(core, "told_send")
+        above: Any = TracedAbove(self, f"{route.connection.destination} ws") if route.connection._options.trace else self
         self.hop = Hop(above, route._deadlines, lambda _: core, options=HopOptions(send_timeout=_NO_SEND_TIMEOUT))
 
     def __getattr__(self, name: str) -> Any:
@@ -186,6 +189,9 @@ class WsLayer(Layer):
             if data is not None:
                 hop.write(data)
                 return
+        if self._watched:
+            self._send_watched(hop, core, outgoing(frames))
+            return
         pieces = core.send(outgoing(frames), self._now())
         if core.open:
             if len(pieces) == 1:
@@ -194,6 +200,12 @@ class WsLayer(Layer):
                 hop.write_all(pieces)
         else:  # a Close frame goes behind all that was asked for before; the time for the handshake runs
             hop.perform([Write(piece) for piece in pieces])
+            self.stream._stop_producer()
+
+    def _send_watched(self, hop: Hop[WsCore], core: Any, frames: Sequence[Outgoing]) -> None:
+        """There is an event handler, which is told of each frame."""
+        hop.perform(core.told_send(frames, self._now()))
+        if not core.open:
             self.stream._stop_producer()
 
     def shutdown(self) -> None:
@@ -280,7 +292,12 @@ def begin_websocket(route: Route, stream: Stream, asked: WsUpgrade, event: Upgra
         return False
     if stream.ended:  # by what it made
         return False
-    WsLayer(route, stream, websocket_core(stream, options, agreement, options.silence_pings and protocol is None), protocol).begin()
+    handler, silent = route.connection._event_handler, options.silence_pings and protocol is None
+    if handler is None:
+        core = websocket_core(stream, options, agreement, silent)
+    else:
+        core = watched_websocket_core(stream, options, agreement, silent, wants_frames(handler))
+    WsLayer(route, stream, core, protocol).begin()
     return not stream.ended
 
 
@@ -355,6 +372,8 @@ class TunnelLayer(Layer):
         if not self.over:
             self._dropped = True
             self.hop.drop()
+        # Those as well whose content waits for its handlers.
+        self.inner.end_streams(StreamClosed("the tunnel of this stream was cancelled"), at_once=True)
 
     def why(self, reason: GunError | None) -> GunError | None:
         return self.reason if self.over else reason

@@ -82,6 +82,7 @@ DRIVERS = {
         Driver(
             name="gun-core-h2", module="gun", function="calling_back_on_h2", packages=(*_GUN, "h2"), twisted=True, http1=False, http2=True
         ),
+        Driver(name="gun-observed", module="gun", function="calling_back_observed", packages=_GUN, twisted=True, http2=True),
         Driver(
             name="gun-wsproto",
             module="gun",

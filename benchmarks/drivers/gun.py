@@ -19,6 +19,7 @@ __all__ = [
     "calling_back",
     "calling_back_messages",
     "calling_back_messages_on_wsproto",
+    "calling_back_observed",
     "calling_back_on_h2",
 ]
 
@@ -69,6 +70,11 @@ async def calling_back(reactor: Any, job: Job, **options: Any) -> Measurement:
 async def calling_back_on_h2(reactor: Any, job: Job) -> Measurement:
     """`calling_back` with hyper-h2 as the core."""
     return await calling_back(reactor, job, http2_opts={"core": "h2"})
+
+
+async def calling_back_observed(reactor: Any, job: Job) -> Measurement:
+    """`calling_back` with an event handler, which does nothing."""
+    return await calling_back(reactor, job, event_handler=gun.EventHandler())
 
 
 async def awaiting_messages(reactor: Any, job: Job) -> Measurement:

@@ -130,6 +130,9 @@ class _Above:
     def settings_changed(self, settings: Any) -> None:
         self._was_told("settings", settings)
 
+    def noticed(self, name: str, observation: Any) -> None:
+        self._was_told("noticed", name, observation)
+
     def upload_paused(self, stream: Any | None, paused: bool) -> None:
         self._was_told("upload", stream, paused)
 

@@ -1,7 +1,8 @@
 """
 Where cookies lie: found by host, by the names of secure ones, by what has expired, and by when they were used last.
 
-No operation looks at all of them; whether a cookie would hide a Secure one is asked of those of its name. It keeps what it is given; which cookies those may be, and how many, is for the store.
+No operation looks at all of them; whether a cookie would hide a Secure one is asked of those of its name. It keeps what it is given; which
+cookies those may be, and how many, is for the store.
 """
 
 from __future__ import annotations

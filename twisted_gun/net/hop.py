@@ -29,6 +29,7 @@ from twisted_gun.wire.steps import (
     Accepting,
     Close,
     Leaving,
+    Noticed,
     Pause,
     PauseUpload,
     PingAnswered,
@@ -44,7 +45,7 @@ from twisted_gun.wire.steps import (
     Write,
 )
 
-__all__ = ["Above", "Hop", "HopOptions"]
+__all__ = ["Above", "Hop", "HopOptions", "HopWatch"]
 
 AnyCore = TypeVar("AnyCore", bound=Core)
 
@@ -96,6 +97,9 @@ class Above(Interface):
     def upload_paused(self, stream: Any | None, paused: bool) -> None:
         """Whether the content of a stream's request has to wait; with None, whether that of all has."""
 
+    def noticed(self, name: str, observation: Any) -> None:
+        """Something for an event handler, by the name of its callback; said by those cores alone that are made for one."""
+
     def violated(self, reason: GunError) -> None:
         """The connection is being given up because of `reason`."""
 
@@ -103,14 +107,28 @@ class Above(Interface):
         """The transport is gone; `reason` is None where it ended in good order."""
 
 
+class HopWatch(Interface):
+    """Who wants to see how a hop begins, for an event handler."""
+
+    def connected(self, hop: Hop[Any], tls: bool) -> None:
+        """Its transport is there, of which TLS, if there is any, is about to make its handshake."""
+
+    def begun(self, hop: Hop[Any]) -> None:
+        """Its core is about to run."""
+
+    def gone(self, hop: Hop[Any], reason: GunError | None) -> None:
+        """Its transport is gone."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HopOptions:
-    """How long, in seconds, a hop waits for its transport, None for ever; and what it asks of a TCP socket."""
+    """How long, in seconds, a hop waits for its transport, None for ever; what it asks of a TCP socket; and who watches it."""
 
     tls_handshake_timeout: float | None = 10.0
     send_timeout: float | None = 15.0
     nodelay: bool = True
     keepalive: bool = True
+    watch: HopWatch | None = None
 
 
 @implementer(IPushProducer, IHandshakeListener)
@@ -163,7 +181,12 @@ class Hop(Protocol, Generic[AnyCore]):
         if ITCPTransport.providedBy(transport):
             transport.setTcpNoDelay(self._options.nodelay)
             transport.setTcpKeepAlive(self._options.keepalive)
-        if not (INegotiated.providedBy(transport) or ISSLTransport.providedBy(transport)):
+        tls = INegotiated.providedBy(transport) or ISSLTransport.providedBy(transport)
+        if self._options.watch is not None:
+            self._options.watch.connected(self, tls)
+            if self._closing:  # whoever was told wants it no longer
+                return
+        if not tls:
             self._begin(None)
         elif self._options.tls_handshake_timeout is not None:
             self._after("tls", self._options.tls_handshake_timeout, self._handshake_timed_out)
@@ -330,6 +353,9 @@ class Hop(Protocol, Generic[AnyCore]):
     def _tunnel_closed(self, step: TunnelClosed) -> None:
         self._above.tunnel_closed(step.stream)
 
+    def _noticed(self, step: Noticed) -> None:
+        self._above.noticed(step.name, step.observation)
+
     def _close(self, step: Close) -> None:
         if self._closing or self.lost:
             return
@@ -361,6 +387,8 @@ class Hop(Protocol, Generic[AnyCore]):
         self._out.clear()
         for key in ("tls", "closing", "write", "core"):
             self._deadlines.clear((self, key))
+        if self._options.watch is not None:
+            self._options.watch.gone(self, step.reason)
         self._above.lost(self, step.reason)
 
     def _settle(self) -> None:
@@ -413,6 +441,10 @@ class Hop(Protocol, Generic[AnyCore]):
         except GunError as error:
             self._give_up(error)
             return
+        if self._options.watch is not None:
+            self._options.watch.begun(self)
+            if self._closing:
+                return
         self.running = self._producing = True
         self.transport.registerProducer(self, True)  # type: ignore[union-attr]
         self._performing = True  # what is asked for by those who hear of it waits for the core's own first words
@@ -525,6 +557,7 @@ _DO: dict[type, Callable[[Any, Any], None]] = {
     TunnelRefused: Hop._tunnel_refused,
     TunnelData: Hop._tunnel_data,
     TunnelClosed: Hop._tunnel_closed,
+    Noticed: Hop._noticed,
     _Lost: Hop._gone,
 }
 

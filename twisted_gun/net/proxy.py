@@ -378,6 +378,9 @@ class _Link(ClientFactory):
     def settings_changed(self, settings: Any) -> None:
         """The core obeys them."""
 
+    def noticed(self, name: str, observation: Any) -> None:
+        """No event handler is told of these tunnels but when they begin."""
+
     def upload_paused(self, stream: _Tunnel | None, paused: bool) -> None:
         if stream is None:
             self._paused = paused

@@ -1,4 +1,4 @@
-"""The option `trace`: what a hop tells and sends is logged on its way. A bystander: nothing else knows of it."""
+"""The option `trace`: what happens to a connection is logged on its way. Bystanders: nothing else knows of them."""
 
 from __future__ import annotations
 
@@ -9,14 +9,47 @@ from twisted.logger import Logger
 from twisted_gun.errors import GunError
 from twisted_gun.events import shown_value
 from twisted_gun.net.hop import Above, Hop
+from twisted_gun.observations import CALLBACKS
 
-__all__ = ["Traced"]
+__all__ = ["Traced", "TracedAbove"]
+
+_log = Logger()
+
+#: What `TracedAbove` logs anyway.
+_TOLD = frozenset(name for name in CALLBACKS if name.startswith(("response_", "push_", "ws_recv_")))
 
 
 class Traced:
+    """
+    An event handler that logs what is done: dialling, handshakes, requests, frames, ends. It passes all of it on to `handler`.
+
+    Credentials in header fields are left out, and long values are cut.
+    """
+
+    log = _log
+
+    def __init__(self, name: str, handler: Any) -> None:
+        self._name = name
+        self._handler = handler
+
+    def __getattr__(self, callback: str) -> Any:
+        if callback not in CALLBACKS:
+            raise AttributeError(callback)
+
+        def traced(observation: Any) -> None:
+            if callback not in _TOLD:
+                shown = "" if callback == "init" else f" {observation}"
+                self.log.info("{name}: {callback}{shown}", name=self._name, callback=callback, shown=shown)
+            if self._handler is not None:
+                getattr(self._handler, callback)(observation)
+
+        return traced
+
+
+class TracedAbove:
     """An `Above` that logs what it is told, and passes it on to another."""
 
-    log = Logger()
+    log = _log
 
     def __init__(self, above: Above, name: str) -> None:
         self._above = above
@@ -24,7 +57,7 @@ class Traced:
 
     def __getattr__(self, method: str) -> Any:
         told = getattr(self._above, method)
-        if method == "turn_over":
+        if method in ("turn_over", "noticed"):  # of the latter `Traced` hears
             return told
 
         def traced(*arguments: Any) -> Any:

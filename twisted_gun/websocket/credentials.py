@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from twisted_gun.errors import OptionError
-from twisted_gun.events import Headers
 
 __all__ = ["Netrc", "authorization", "check_auth", "prepare_auth"]
 

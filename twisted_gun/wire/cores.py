@@ -1,4 +1,4 @@
-"""Which core speaks HTTP/2, or websockets: our own, or the reference."""
+"""Which core speaks HTTP/2, or websockets: our own, or the reference; and which where there is an event handler."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from twisted_gun.options import Http2Options, WsOptions
 from twisted_gun.wire.core import HttpCore, WsCore
 from twisted_gun.wire.handshake import Agreement
 from twisted_gun.wire.http2 import Http2
+from twisted_gun.wire.watched import BegunWebsocket, WatchedHttp2, WatchedWebsocket
 from twisted_gun.wire.websocket import Websocket
 
-__all__ = ["http2_core", "websocket_core"]
+__all__ = ["http2_core", "watched_http2_core", "watched_websocket_core", "websocket_core"]
 
 
 def http2_core(options: Http2Options, scheme: bytes, promised: Callable[[Any, bytes], Any]) -> HttpCore:
@@ -31,3 +32,22 @@ def websocket_core(stream: Any, options: WsOptions, agreement: Agreement, silent
 
         return Reference(stream, options, agreement, silent)
     return Websocket(stream, options, agreement, silent)
+
+
+def watched_http2_core(options: Http2Options, scheme: bytes, promised: Callable[[Any, bytes], Any]) -> HttpCore:
+    """As `http2_core`, but one that notices things for an event handler."""
+    if options.core == "h2":
+        from twisted_gun.wire.reference.watched import WatchedHttp2 as Reference
+
+        return Reference(options, scheme, promised)
+    return WatchedHttp2(options, scheme, promised)
+
+
+def watched_websocket_core(stream: Any, options: WsOptions, agreement: Agreement, silent: bool, frames: bool) -> WsCore:
+    """As `websocket_core`, but one that notices for an event handler that it has begun, and with `frames` each of those."""
+    kinds: tuple[Callable[..., WsCore], Callable[..., WsCore]] = BegunWebsocket, WatchedWebsocket
+    if options.core == "wsproto":
+        from twisted_gun.wire.reference import watched
+
+        kinds = watched.BegunWebsocket, watched.WatchedWebsocket
+    return kinds[frames](stream, options, agreement, silent)

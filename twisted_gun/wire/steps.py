@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Union
+from typing import Any, Union
 
 from twisted_gun.errors import GunError
 from twisted_gun.events import StreamEvent
@@ -18,6 +18,7 @@ __all__ = [
     "Accepting",
     "Close",
     "Leaving",
+    "Noticed",
     "Pause",
     "PauseUpload",
     "PingAnswered",
@@ -140,11 +141,20 @@ class SettingsChanged:
     settings: Mapping[str, int | bool]
 
 
+@dataclass(frozen=True, slots=True)
+class Noticed:
+    """Nothing is to be done: an event handler, the only one who asks for these, is told `observation` by its callback `name`."""
+
+    name: str
+    observation: Any
+
+
 Step = Union[
     Write,
     Close,
     Accepting,
     Leaving,
+    Noticed,
     Pause,
     Resume,
     PauseUpload,
