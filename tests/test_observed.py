@@ -159,6 +159,20 @@ class BothTests(RequestCase):
         self.assertEqual(self.recorder.take(), ["cancel"])
         self.over(world)
 
+    def test_cancelled_already(self) -> None:
+        """By the time that a handler hears of it the stream is cancelled: what it does then tells its receiver nothing more."""
+        world, body, told = self.up(), Body(), RecordingReceiver()
+
+        def fail(name: str, event: Any) -> None:
+            if name == "cancel":
+                self.assertTrue(event.stream.ended)
+                world.connection.close()
+
+        self.recorder.react = fail
+        world.connection.post("/", (), body, reply_to=told).cancel()
+        world.pump()
+        self.assertEqual((self.recorder.names()[2], told.events), ("cancel", []))
+
     def test_cancel_in_the_midst(self) -> None:
         """And in the midst of its response."""
         world = self.up()

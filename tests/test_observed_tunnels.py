@@ -136,9 +136,9 @@ class ConnectTests(ObservedTunnelCase):
 
     def test_cancelled(self) -> None:
         """A tunnel that is cancelled: what is under way inside ends first."""
-        for proxy in ("http", "h2c"):
+        for proxies in (("http",), ("h2c",), ("h2c", "socks5")):
             self.recorder.told.clear()
-            way, top = self.tunnelled((proxy,), "http", quiet=True, retry=0)
+            way, top = self.tunnelled(proxies, "http", quiet=True, retry=0)
             stream = top.get("/")
             way.pump()
             self.recorder.take()

@@ -260,6 +260,15 @@ class EveryOptionTests(SynchronousTestCase):
         """Those of HTTP/1.1."""
         self.check(HttpOptions, "http_opts.", HTTP)
 
+    def test_coroutines(self) -> None:
+        """A callback that is a coroutine function is refused: nobody would await it."""
+
+        class Handler(EventHandler):
+            async def request_start(self, event: object) -> None:  # type: ignore[override]
+                """Never run."""
+
+        self.assertEqual(self.assertRaises(OptionError, Options, event_handler=Handler()).option, "event_handler")
+
     def test_of_handlers(self) -> None:
         """A content handler's own option has the handler's name."""
         for options in ({"x": 1}, {"max_line_size": 0}):

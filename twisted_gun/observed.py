@@ -143,9 +143,7 @@ class _Observed:
 
     def tunnel_opened(self, key: Any) -> None:
         """The tunnel asked for is there."""
-        inner = key._inner
-        if key is inner or not key.ended:
-            self._observer.led_on(self._route, inner, key)
+        self._observer.led_on(key._inner, key)
         self._above.tunnel_opened(key)
 
 
@@ -194,8 +192,8 @@ class _Observer:
         """Whether the tunnel that `route` goes through, if it does, was not ended from within what was told just now."""
         return route.tunnel is None or route.tunnel in self._carrying
 
-    def led_on(self, route: Route, inner: Route, key: Any) -> None:
-        """The proxy at the end of `route` has made a tunnel, which is `inner`."""
+    def led_on(self, inner: Route, key: Any) -> None:
+        """A proxy has made the tunnel `key`, which leads on by `inner`; unless that was ended meanwhile."""
         if key is not inner:
             self._response_over(key)
             self._carries(key)
@@ -311,7 +309,7 @@ class _Observer:
 
     def ends_of(self, stream: Any, reason: GunError, endpoint: str) -> list[tuple[str, Any]]:
         """What there is to tell of the end of `stream`, which has none any more: of TLS inside of it, if that is under way, and its own."""
-        if not (stream in self._requests or self._carrying.get(stream) is False) or self._falls(stream):
+        if not (stream in self._requests or stream in self._carrying) or self._falls(stream):
             return []
         self._requests.pop(stream, None)
         self._carrying.pop(stream, None)

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
+from inspect import iscoroutinefunction
 from typing import TypeVar
 
 from twisted_gun.errors import OptionError
@@ -69,9 +70,10 @@ def check_callable(owner: object, *names: str) -> None:
 
 
 def check_filled(owner: object, name: str, what: str, methods: Iterable[str]) -> None:
-    """Raises `OptionError` unless it is an object that has these `methods`, or None."""
+    """Raises `OptionError` unless it is an object that has these `methods`, or None; coroutine functions nobody would await."""
     value = getattr(owner, name)
-    filled = not isinstance(value, type) and all(callable(getattr(value, method, None)) for method in methods)
+    found = [getattr(value, method, None) for method in methods]
+    filled = not isinstance(value, type) and all(callable(method) and not iscoroutinefunction(method) for method in found)
     check(owner, name, value is None or filled, f"{what}, or None")
 
 
