@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from twisted.trial.unittest import SkipTest
-
+from tests.vectors import vectors
 from twisted_gun.cookies import CookieStore, CookieUri, cookie_header
-
-VECTORS = Path(__file__).resolve().parents[2].parent / "shared" / "vectors"
 
 #: The README of the vectors says why: they want what RFC 6265bis forbids.
 LEFT_OUT = frozenset({"http-state/attribute0023", "http-state/disabled-chromium0022", "wpt/value/12"})
@@ -21,14 +17,6 @@ LEFT_OUT = frozenset({"http-state/attribute0023", "http-state/disabled-chromium0
 NOW = 1_767_225_600.0
 
 _CHECK = re.compile(r"^checkPublicSuffix\((null|'[^']*'), (null|'[^']*')\);$", re.MULTILINE)
-
-
-def vectors(name: str) -> str:
-    """The text of a file of vectors; skips the test where it is missing."""
-    path = VECTORS / name
-    if not path.exists():
-        raise SkipTest(f"the vectors are not there: {path}")
-    return path.read_text(encoding="utf-8")
 
 
 def cookie_vectors() -> list[dict[str, Any]]:

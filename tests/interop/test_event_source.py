@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import json
 import re
 import subprocess
 from pathlib import Path
@@ -19,10 +17,9 @@ from twisted.trial.unittest import TestCase
 
 import twisted_gun as gun
 from tests.interop.servers import Nginx, close, free_port, missing_nginx, python, temporary_directory
+from tests.vectors import event_streams
 from twisted_gun.event_source import EventSource
 from twisted_gun.testing import ScriptedPeer
-
-VECTORS = Path(__file__).resolve().parents[2].parent / "shared" / "vectors" / "sse_wpt.json"
 
 #: Short waits: there is nobody to be spared.
 SOON = {"retry": 0.01, "min_retry": 0.01, "max_retry": 0.1}
@@ -198,13 +195,10 @@ class WebPlatformTests(SourceCase):
 
     async def test_format(self) -> None:
         """All of them give the events that they should."""
-        if not VECTORS.exists():
-            self.skipTest(f"the vectors are not there: {VECTORS}")
-        cases = json.loads(VECTORS.read_text(encoding="utf-8"))
-        self.assertEqual(len(cases), 16)
-        for case in cases:
-            expected = [(event["type"], event["data"]) for event in case["events"]]
-            self.assertEqual(await self.events(base64.b64decode(case["stream"])), expected, case["id"])
+        streams = event_streams()
+        self.assertEqual(len(streams), 16)
+        for stream, expected in streams:
+            self.assertEqual(await self.events(stream), expected, stream)
 
     async def events(self, content: bytes) -> list[tuple[str | None, str | None]]:
         """The events of a stream, which the server closes, and has nothing to add."""

@@ -6,23 +6,20 @@ The samples of web-platform-tests lie beside the checkout, in ``../shared/vector
 
 from __future__ import annotations
 
-import base64
-import json
 import re
 import time
 import tracemalloc
-from pathlib import Path
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.vectors import event_streams
 from twisted_gun.errors import GunError, LimitReached
 from twisted_gun.events import SseEvent
 from twisted_gun.wire.sse import Retry, SseParser
 
-VECTORS = Path(__file__).resolve().parents[2].parent / "shared" / "vectors" / "sse_wpt.json"
 SETTINGS = settings(max_examples=300, deadline=None, database=None)
 
 #: Bytes of which much that matters can be made.
@@ -128,17 +125,13 @@ class SampleTests(SynchronousTestCase):
 
     def test_web_platform_tests(self) -> None:
         """Each stream of web-platform-tests gives its events, whole and cut at every byte."""
-        if not VECTORS.is_file():
-            self.skipTest(f"the vectors are not there: {VECTORS}")
-        vectors = json.loads(VECTORS.read_text(encoding="utf-8"))
-        self.assertEqual(len(vectors), 16)
-        for vector in vectors:
-            stream = base64.b64decode(vector["stream"])
-            expected = [(one["type"], one["data"]) for one in vector["events"]]
+        streams = event_streams()
+        self.assertEqual(len(streams), 16)
+        for stream, expected in streams:
             for cuts in ([], *([at] for at in range(1, len(stream), 1 + len(stream) // 200)), range(1, len(stream))):
                 made = told(*(stream[start:end] for start, end in zip([0, *cuts], [*cuts, len(stream)], strict=True)))
                 shown = [(one.event_type, one.data) for one in made if isinstance(one, SseEvent)]
-                self.assertEqual(shown, expected, (vector["id"], cuts))
+                self.assertEqual(shown, expected, (stream, cuts))
 
 
 class LimitTests(SynchronousTestCase):
