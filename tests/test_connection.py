@@ -352,6 +352,18 @@ class InfoTests(LifeCase):
         self.assertEqual((info.sock_ip, info.sock_port), (link.getHost().host, link.getHost().port))
         self.assertEqual(info.peer, link.getPeer())
 
+    def test_while_told_that_it_is_up(self) -> None:
+        """Who is told that it is up, and `on_up`, may ask what is spoken."""
+        found: list[object] = []
+
+        class Owner(gun.Receiver):
+            def gun_up(self, event: gun.Up) -> None:
+                found.append(event.connection.info().protocol)
+
+        world = MemoryGun(owner=Owner(), on_up=lambda conn: found.append(conn.info().protocol))
+        world.pump()
+        self.assertEqual(found, ["http", "http"])
+
     def test_while_told_of_a_loss(self) -> None:
         """Who hears that a stream was killed may ask, though the socket is gone."""
         world = up()

@@ -152,9 +152,11 @@ class Connection(Verbs):
 
     def info(self) -> ConnectionInfo:
         """The state of the connection now; through tunnels that it has become, that of the last of them."""
-        route, hop, transport = self._route.reached, self._factory.hop, None
+        route, hop, transport, protocol = self._route.reached, self._factory.hop, None, None
         if hop is not None and hop.running and not hop.lost:
             transport = hop.transport
+            # The owner who is being told that it is up may ask as well.
+            protocol = hop.core.name if self._route.hop is None else self._route.protocol
         host = transport.getHost() if transport is not None else None
         origin, last = route.leg.origin, None if route.hop is None else route.hop.transport
         return ConnectionInfo(
@@ -163,7 +165,7 @@ class Connection(Verbs):
             event_handler=self._options.event_handler,
             transport=route.leg.transport,
             state_name=self._factory.state,
-            protocol=self._route.protocol if self._route.hop is not None and transport is not None else None,
+            protocol=protocol,
             origin_scheme=origin.scheme if route.leg.takes_requests else None,
             origin_host=origin.host,
             origin_port=origin.port,

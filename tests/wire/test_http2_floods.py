@@ -70,7 +70,7 @@ class UploadTests(Http2Case):
             talk.receive(talk.peer.window(0, 1))
             count += 1
         self.assertEqual(talk.sent[-1], ENDED)
-        self.assertLess(count, 1100 + 200_000 // 1024)
+        self.assertLess(count, 1100 + 200_000 // 32)
 
 
 class FloodCase(Http2Case):

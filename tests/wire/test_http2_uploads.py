@@ -59,6 +59,26 @@ class WindowTests(Http2Case):
             self.assertEqual(talk.newly_sent(), [("DATA", 1, last, True)])
             self.assertEqual((talk.send(A, b"more"), talk.send(A, b"", fin=True)), ([], []))
 
+    def test_opened_frame_by_frame(self) -> None:
+        """
+        A server that opens both windows for each frame by its size is no flood, however small the pieces are; and frames stay as large as
+        what it allows, though they do not fit the pieces.
+        """
+        talk = self.talk()
+        talk.ask(A, b"POST", body=None)
+        talk.send(A, b"x" * WINDOW)
+        for _ in range(20):
+            talk.send(A, b"".join(b"%082d" % at for at in range(800)))  # as pieces that were written in one turn are given
+        talk.newly_sent()
+        for _ in range(20 * 1000):
+            talk.receive(talk.peer.window(0, 75), talk.peer.window(1, 75))
+            frames = [frame for frame in talk.newly_sent() if frame[0] == "DATA"]
+            if not frames:
+                break
+            self.assertLessEqual(len(frames), 1)
+        self.assertFalse(talk.over)
+        self.assertEqual(len(content(talk, 1)[0]), WINDOW + 20 * 800 * 82)
+
     def test_empty_piece(self) -> None:
         """A piece of nothing that ends nothing is nothing."""
         talk = self.talk(settings={"initial_window_size": 1})

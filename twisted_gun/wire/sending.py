@@ -16,9 +16,10 @@ from twisted_gun.wire.waits import Waits
 
 __all__ = ["MOST_AT_A_TIME", "UPDATES_OF_REQUEST", "Sending"]
 
-#: How many WINDOW_UPDATE frames a request, or a piece of its content, may be answered with, and for how many bytes there is one more.
+#: How many WINDOW_UPDATE frames a request, or a piece of its content, may be answered with, and for how many bytes there is one more:
+#: two for each frame that was as small when it went out.
 UPDATES_OF_REQUEST: Final = 4
-_BYTES_OF_UPDATE: Final = 1024
+_BYTES_OF_UPDATE: Final = 32
 #: A queued upload sends this many bytes, then it is another's turn.
 _TURN: Final = 64 * 1024
 #: So much content goes out at a time; the rest of what the windows would let out waits until the transport has taken that.
@@ -97,15 +98,18 @@ class Sending:
         queue = stream.queue
         assert queue is not None
         room = most = min(self._room(stream), _TURN)
+        pieces = []
         while queue and (room > 0 or not queue[0]):
             data = queue.popleft()
             if len(data) > room:
                 queue.appendleft(data[room:])
                 data = data[:room]
             room -= len(data)
-            fin = stream.queued_fin and not queue
-            if data or fin:
-                self._send_piece(stream, data, fin)
+            pieces.append(data)
+        fin = stream.queued_fin and not queue
+        if room < most or (fin and pieces):
+            # As one: a server that answers each frame by opening its window as far would have us send ever smaller ones.
+            self._send_piece(stream, pieces[0] if len(pieces) == 1 else b"".join(pieces), fin)
         if queue and room == most:
             return False
         self._uploads.pop(stream)
