@@ -55,6 +55,7 @@ HTTP: dict[str, tuple[list[Any], list[Any]]] = {
     **{option.name: ([1, 10**9], COUNTS_BAD) for option in fields(HttpOptions) if option.name.startswith("max_")},
     **CONTENT,
     "flow": ([1, 10**9, None], [value for value in COUNTS_BAD if value is not None]),
+    "lenient": ([True, False], BOOLS_BAD),
     "transform_header_name": ([bytes.title, None], [b"x", "title", 1]),
     "version": (["HTTP/1.1", "HTTP/1.0"], ["http/1.1", "HTTP/2", b"HTTP/1.1", 1.1, None]),
 }
@@ -161,11 +162,13 @@ TLS: dict[str, tuple[list[Any], list[Any]]] = {
     "ciphers": (["ECDHE", None], [b"ECDHE", 1, ["ECDHE"]]),
     "client_certificate": ([None, "client.pem", object()], []),
     "keylog": (["keys.log", None], [b"keys.log", 1, True]),
+    "maximum": (["1.2", "1.3", None], ["1.1", "TLSv1.2", 1.2]),
     "minimum": (["1.2", "1.3"], ["1.1", "TLSv1.2", 1.2, None]),
     "pins": (
         [[], [PIN], [PIN.hex()], (PIN.hex().upper(), PIN)],
         [PIN, PIN.hex(), [b"short"], ["zz" * 32], [1], ["AAAA"], ["é" * 44], None, 5],
     ),
+    "quiet": ([True, False], BOOLS_BAD),
     "server_name": (["example.org", None], ["", b"example.org", 1]),
     "trust_root": ([None, "ca.pem", object()], []),
     "verify": ([True, False], BOOLS_BAD),
@@ -226,6 +229,7 @@ CONNECTION: dict[str, tuple[list[Any], list[Any]]] = {
         [1, True, "", object(), "example.org", "ftp://example.org", "env:", ["env"], [None], [1], {"http": "http://example.org"}],
     ),
     "proxy_headers": ([(), [], {}, None], [1, "x", [("a",)], [("a b", "c")], {"a": "b\r\n"}, {"a": "b"}]),  # the last for want of a proxy
+    "proxy_protocols": ([["http2", "http"], ["http"], ("http2",)], ["http", b"http", None, [], ["raw"], ["http", "http"], [1]]),
     "proxy_mode": (["tunnel", "absolute"], ["", "Tunnel", b"tunnel", None, True, "direct"]),
     "proxy_tls_opts": ([None, {}, {"verify": False}, TlsOptions()], [1, "x", HttpOptions()]),
     "raw_opts": ([{}, {"flow": 1}, RawOptions()], [None, 1, "x", HttpOptions()]),

@@ -70,6 +70,7 @@ class ChainCase(proxying.ProxyCase):
         super().setUp()
         self.hosts: dict[str, MemoryEndpoint] = {}
         self.factories: list[ProxyFactory] = []
+        self.servers: list[ServerCreator] = []
         self.trust = trustRootFromCertificates([Certificate.loadPEM(authority().pem)])
 
     def dial(self, host: str, port: int) -> Any:
@@ -89,6 +90,7 @@ class ChainCase(proxying.ProxyCase):
             self.factories.append(factory)
             if scheme == "https":
                 server = ServerCreator(authority().issue(host), choose=partial(_choose, chosen or b""))
+                self.servers.append(server)
                 factory = TLSMemoryBIOFactory(server, False, factory, clock=self.clock)
             self.hosts[host] = MemoryEndpoint(factory, clock=self.clock)
             secrets = {"username": user.encode(), "password": b"pw"} if credentials else {}
@@ -105,6 +107,23 @@ class ChainCase(proxying.ProxyCase):
         wanted = endpoint.connect(self.clients)
         self.pump()
         return self.successResultOf(wanted)
+
+
+class OfferTests(ChainCase):
+    """What ALPN offers to https proxies."""
+
+    def test_protocols(self) -> None:
+        """`proxy_protocols`, in their order; HTTP/2 first where nothing else is said."""
+        for more, offered in (
+            ({}, [b"h2", b"http/1.1"]),
+            ({"proxy_protocols": ["http"]}, [b"http/1.1"]),
+            ({"proxy_protocols": ("http", "http2")}, [b"http/1.1", b"h2"]),
+        ):
+            urls = self.chain("https")
+            self.through(proxied_endpoint(self.clock, urls, "origin.example", 443, self.options(**more))).transport.loseConnection()
+            self.assertEqual(self.servers[-1].offered, [offered])
+            self.pump()
+        self.assert_nothing_left()
 
 
 class ChainTests(ChainCase):

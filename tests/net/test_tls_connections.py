@@ -65,6 +65,11 @@ class HandshakeFailureTests(Case):
         _, failed = self.failure(ServerCreator(authority().issue(HOST), maximum=SSL.TLS1_2_VERSION), minimum="1.3")
         self.assertEqual(failed.alert, "protocol_version")
 
+    def test_maximum(self) -> None:
+        """With maximum "1.2" a server that speaks nothing older than TLS 1.3 is not spoken to."""
+        _, failed = self.failure(ServerCreator(authority().issue(HOST), minimum=SSL.TLS1_3_VERSION), maximum="1.2")
+        self.assertEqual(failed.alert, "protocol_version")
+
     def test_no_common_cipher(self) -> None:
         """A server that has only ciphers without AEAD finds none in common with us, unless `ciphers` says otherwise."""
         server = ServerCreator(authority().issue(HOST), maximum=SSL.TLS1_2_VERSION, ciphers="ECDHE-ECDSA-AES128-SHA256")

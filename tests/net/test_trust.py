@@ -222,6 +222,7 @@ class ContextTests(Case):
             {"client_certificate": own},
             {"client_certificate": other},
             {"minimum": "1.3"},
+            {"maximum": "1.2"},
             {"ciphers": "ECDHE+AESGCM"},
             {"keylog": self.mktemp()},
             {"verify": False},

@@ -102,6 +102,51 @@ class FieldTests(SynchronousTestCase):
         ):
             self.assertEqual(self.fields(lines), fields)
 
+    def test_lenient(self) -> None:
+        """Leniently, lines end with LF or CRLF, and what is no field is left out with what continues it."""
+        for lines, fields in (
+            (b"a: b\nc: d\r\ne: f\n", ((b"a", b"b"), (b"c", b"d"), (b"e", b"f"))),
+            (b"a: b\r\n\tc\n  d\r\nx: y\r\n", ((b"a", b"b c d"), (b"x", b"y"))),
+            (b"a: b\r\n<meta>\r\n more: x\r\nc: d\r\n", ((b"a", b"b"), (b"c", b"d"))),
+            (b" a: b\r\nc: d\r\n", ((b"c", b"d"),)),
+            (b"a: \x00\nb c: d\ne: f\n: g\n", ((b"e", b"f"),)),
+            (b"Long: " + b"x" * 5000 + b"\nbad\n", ((b"long", b"x" * 5000),)),
+            (b"", ()),
+        ):
+            (told, *_) = answered(b"HTTP/1.1 200 OK\n" + lines + b"\n", lenient=True)
+            self.assertEqual(told[3], fields)
+
+    def test_lenient_but_not_with_framing(self) -> None:
+        """A line that may be meant to frame the content is not left out, or the next response would begin in the wrong place."""
+        for line in (b"Content-Length : 5", b"content-length\x00: 5", b"\x01Transfer-Encoding: chunked", b"transfer-encoding chunked"):
+            (told, *_) = answered(b"HTTP/1.1 200 OK\r\n" + line + b"\r\n\r\n", lenient=True)
+            self.assertEqual(told, ("failed", A, PROTOCOL_VIOLATION), line)
+
+    def test_lenient_content(self) -> None:
+        """The content is framed as ever, and the next response begins behind it."""
+        told = answered(b"HTTP/1.1 200 OK\ncontent-length: 5\n\na\n\nb\n", lenient=True)
+        self.assertEqual(told[1:], [("data", A, b"a\n\nb\n", True)])
+
+    def test_lenient_limits(self) -> None:
+        """The limits of the status line, of the block and of the fields hold leniently, too."""
+        line, block = b"HTTP/1.1 200 OK", b"HTTP/1.1 200 OK\na: b\n\n"
+        for name, most in (("max_status_line_size", len(line)), ("max_header_block_size", len(block)), ("max_header_count", 1)):
+            (told, *_) = answered(block, end=True, lenient=True, **{name: most})
+            self.assertEqual(told[0], "response", name)
+        for name, data in (
+            ("max_status_line_size", b"HTTP/1.1 200 OK\n\n"),
+            ("max_header_block_size", block),
+            ("max_header_count", b"HTTP/1.1 200 OK\na: b\nc: d\n\n"),
+        ):
+            most = {"max_status_line_size": len(line) - 1, "max_header_block_size": len(block) - 1}.get(name, 1)
+            (told, *_) = answered(data, lenient=True, **{name: most})
+            self.assertEqual(told, ("failed", A, f"LimitReached({name}, {most})"))
+
+    def test_lenient_begins_as_http(self) -> None:
+        """What begins as no HTTP/1 response is refused at once."""
+        (told, *_) = answered(b"x", lenient=True)
+        self.assertEqual(told, ("failed", A, PROTOCOL_VIOLATION))
+
     def test_twice(self) -> None:
         """Remembering a field does not change what it says the next time."""
         for _ in range(2):

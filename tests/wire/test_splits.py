@@ -102,6 +102,13 @@ class SplitTests(SynchronousTestCase):
         """The same where the limits are met."""
         self.check(asked, data, cuts, clean, SMALL)
 
+    @SETTINGS
+    @given(requests, anything, st.lists(st.integers(0, 200), max_size=6), st.booleans())
+    def test_lenient(self, asked: list[str], data: bytes, cuts: list[int], clean: bool) -> None:
+        """The same where lines may end with LF alone, and need not be fields; also with no other line ends."""
+        for given_data in (data, data.replace(b"\r\n", b"\n")):
+            self.check(asked, given_data, cuts, clean, {**SMALL, "lenient": True})
+
     def test_beginnings(self) -> None:
         """The beginning of a head, and then something else."""
         self.check(["get"], b"HTTP/1." + bytes(14) + b"\n", [], True, SMALL)

@@ -25,8 +25,6 @@ from twisted_gun.options import Options, ProxyUrl, TlsOptions
 
 __all__ = ["ProxiedEndpoint", "TunnelEndpoint", "proxied_endpoint", "proxy_of"]
 
-_ALPN = (b"h2", b"http/1.1")
-
 
 @implementer(IStreamClientEndpoint)
 class TunnelEndpoint:
@@ -129,7 +127,7 @@ def proxy_of(
     """
     socks = url.scheme == "socks5"
     tls = tls or _tls_options(url, options)
-    endpoint, creator = _way_to(reactor, url, options, before, tls, () if socks else _ALPN)
+    endpoint, creator = _way_to(reactor, url, options, before, tls, () if socks else options.proxy_alpn)
     hop_options = HopOptions(
         tls_handshake_timeout=options.tls_handshake_timeout,
         # Whether a proxy behind another takes what is sent the hop to the first one watches.
@@ -172,4 +170,4 @@ def _tls_options(url: ProxyUrl, options: Options) -> TlsOptions | None:
     if url.scheme != "https" or options.proxy_tls_opts is not None:
         return options.proxy_tls_opts if url.scheme == "https" else None
     own = options.tls_opts
-    return TlsOptions(trust_root=own.trust_root, minimum=own.minimum, ciphers=own.ciphers, keylog=own.keylog)
+    return TlsOptions(trust_root=own.trust_root, minimum=own.minimum, maximum=own.maximum, ciphers=own.ciphers, keylog=own.keylog)

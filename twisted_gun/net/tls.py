@@ -65,7 +65,7 @@ def connection_creator(host: str, options: TlsOptions, alpn: tuple[bytes, ...] =
         except ValueError as error:
             raise OptionError("tls_opts.server_name", "a host name or an IP address", options.server_name) from error
     creator = ConnectionCreator(name, client_context(options, alpn), options)
-    if not options.verify:
+    if not options.verify and not options.quiet:
         _log.warn("the certificate of {host} will not be verified (tls_opts.verify is False)", host=name)
     return creator
 

@@ -47,7 +47,7 @@ def client_context(options: TlsOptions, alpn: tuple[bytes, ...]) -> SSL.Context:
     """
     trust = _trust(options)
     own = _own_certificate(options.client_certificate)
-    key = (trust, own, options.minimum, options.ciphers, options.keylog, options.verify, alpn)
+    key = (trust, own, options.minimum, options.maximum, options.ciphers, options.keylog, options.verify, alpn)
     return _contexts.get(key, lambda: _make_context(options, alpn, trust, own))
 
 
@@ -74,6 +74,8 @@ _contexts = _RecentlyUsed(64)
 def _make_context(options: TlsOptions, alpn: tuple[bytes, ...], trust: _Trust, own: _OwnCertificate | None) -> SSL.Context:
     context = SSL.Context(SSL.TLS_CLIENT_METHOD)
     context.set_min_proto_version(_VERSIONS[options.minimum])
+    if options.maximum is not None:
+        context.set_max_proto_version(_VERSIONS[options.maximum])
     # RFC 9113 section 9.2.1: HTTP/2 "MUST disable compression" and "MUST disable renegotiation". OP_IGNORE_UNEXPECTED_EOF must
     # never be added: it would make a truncated response look like a complete one.
     context.set_options(SSL.OP_NO_COMPRESSION | _OP_NO_RENEGOTIATION | SSL.OP_NO_TICKET)

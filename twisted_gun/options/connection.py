@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
@@ -54,9 +54,10 @@ class Options:
     `proxy` is the URL of a proxy, a list of them, each reached through the one before it, or "env" for the environment's ``https_proxy``,
     ``http_proxy``, ``all_proxy`` and ``no_proxy``: http, https and socks5 URLs, credentials included. With `proxy_mode` "absolute" requests
     for plain http go to the last of them in absolute-form (RFC 9112 section 3.2.2) instead of through a tunnel. `proxy_headers` are
-    header fields for the last one, which the origin does not see; `http2_opts` are for HTTP/2 with proxies, too. `proxy_tls_opts` is for
-    TLS with proxies; None takes `trust_root`, `minimum`, `ciphers` and `keylog` of `tls_opts`. `tunnel_timeout` bounds the time from the
-    request for a tunnel to the proxy's answer.
+    header fields for the last one, which the origin does not see. `proxy_protocols` are offered by ALPN to https proxies, best first,
+    "http2" and "http"; `http2_opts` are for HTTP/2 with proxies, too. `proxy_tls_opts` is for TLS with proxies; None takes `trust_root`,
+    `minimum`, `maximum`, `ciphers` and `keylog` of `tls_opts`. `tunnel_timeout` bounds the time from the request for a tunnel to the
+    proxy's answer.
     """
 
     connect_timeout: float | None = 10.0
@@ -72,6 +73,7 @@ class Options:
     proxy: str | tuple[ProxyUrl, ...] = ()
     proxy_headers: Any = field(default=(), repr=False)
     proxy_mode: str = "tunnel"
+    proxy_protocols: Any = ("http2", "http")
     proxy_tls_opts: TlsOptions | None = None
     raw_opts: RawOptions = field(default_factory=RawOptions)
     retry: int = 5
@@ -108,6 +110,7 @@ class Options:
             object.__setattr__(self, "protocols", protocol_list("protocols", self.protocols))
         object.__setattr__(self, "proxy", proxy_urls(self.proxy))
         object.__setattr__(self, "proxy_headers", self._checked_proxy_headers())
+        object.__setattr__(self, "proxy_protocols", self._checked_proxy_protocols())
         check(self, "proxy_mode", self.proxy_mode in ("tunnel", "absolute"), "'tunnel' or 'absolute'")
         check(self, "endpoint", self.endpoint is None or self.proxy in ((), "env"), "None where a proxy is given")
 
@@ -121,6 +124,13 @@ class Options:
         if not fit:
             raise OptionError("proxy_headers", expected)
         return headers
+
+    def _checked_proxy_protocols(self) -> tuple[str, ...]:
+        given = self.proxy_protocols
+        names = () if isinstance(given, (str, bytes)) or not isinstance(given, Iterable) else tuple(given)
+        fit = 0 < len(names) == len(set(names)) and {"http", "http2"}.issuperset(names)
+        check(self, "proxy_protocols", fit, "a list of 'http2' and 'http', or one of them")
+        return names
 
     def settled(self, port: int) -> Options:
         """These options with everything decided that depends on `port`; raises `OptionError` where that does not fit together."""
@@ -137,6 +147,11 @@ class Options:
     def alpn(self) -> tuple[bytes, ...]:
         """What ALPN (RFC 7301) offers, in the order of `protocols`."""
         return alpn(self.protocols or ())
+
+    @property
+    def proxy_alpn(self) -> tuple[bytes, ...]:
+        """What ALPN offers to https proxies."""
+        return alpn((name, None) for name in self.proxy_protocols)
 
 
 def make_options(options: Options | None, keywords: Mapping[str, Any], port: int) -> Options:

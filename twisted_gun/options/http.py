@@ -21,6 +21,8 @@ class HttpOptions:
     be told before `update_flow`. `content_handlers` are `ContentHandler` classes, each alone or with its options as a pair, which have
     the content of each response first, in their order. `cookie_ignore_informational` takes no cookies from interim responses.
     `transform_header_name` is given each header name (lower-case bytes) before it is sent.
+    `lenient` takes heads of responses that browsers take: their lines may end with LF alone (RFC 9112 section 2.2), and those that are no
+    header fields are left out, unless they may be meant to frame the content.
     `header_timeout` runs from the first byte of a response's head to its last, `response_timeout` from the end of the request to
     the first byte of the response, `idle_timeout` between two pieces of a response's content. The `max_` options bound what a
     peer may send; beyond them the connection fails with `LimitReached`. `max_cancelled_size` is how much of a cancelled
@@ -38,6 +40,7 @@ class HttpOptions:
     header_timeout: float | None = 30.0
     idle_timeout: float | None = None
     keepalive: float | None = None
+    lenient: bool = False
     max_cancelled_size: int = 64 * 1024
     max_chunk_extension_size: int = 256
     max_header_block_size: int = 64 * 1024
@@ -57,7 +60,7 @@ class HttpOptions:
         )
         check_counts(self, "flow", optional=True)
         check_counts(self, *(field.name for field in fields(self) if field.name.startswith("max_")))
-        check_bools(self, "cookie_ignore_informational")
+        check_bools(self, "cookie_ignore_informational", "lenient")
         check_callable(self, "transform_header_name")
         object.__setattr__(self, "content_handlers", handler_list(self))
         check(self, "version", self.version in ("HTTP/1.1", "HTTP/1.0"), "'HTTP/1.1' or 'HTTP/1.0'")

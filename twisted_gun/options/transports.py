@@ -46,8 +46,9 @@ class TlsOptions:
     `client_certificate` is the path of a PEM file with certificate, chain and key, or a `PrivateCertificate`. `server_name` is sent
     as SNI and is the name the certificate must hold, where that is not the host dialled. `verify=False` accepts any certificate.
     `pins` are SHA-256 digests of the public key (SPKI), hexadecimal, base64 or bytes: one must match, in addition to all else.
-    `minimum` is the lowest version spoken, "1.2" or "1.3". `ciphers` is an OpenSSL cipher list. `keylog` is the path of a file that
-    gets the session keys, for debugging.
+    `minimum` and `maximum` are the lowest and the highest version spoken, "1.2" or "1.3"; None is the highest there is. `ciphers` is an
+    OpenSSL cipher list. `keylog` is the path of a file that gets the session keys, for debugging. That certificates are not verified is
+    logged for each connection, unless `quiet`.
     """
 
     prefix: ClassVar[str] = "tls_opts."
@@ -55,8 +56,10 @@ class TlsOptions:
     ciphers: str | None = None
     client_certificate: Any = None
     keylog: str | None = None
+    maximum: str | None = None
     minimum: str = "1.2"
     pins: tuple[bytes, ...] = ()
+    quiet: bool = False
     server_name: str | None = None
     trust_root: Any = None
     verify: bool = True
@@ -65,9 +68,11 @@ class TlsOptions:
         check(self, "ciphers", self.ciphers is None or isinstance(self.ciphers, str), "an OpenSSL cipher list, or None")
         check(self, "keylog", self.keylog is None or isinstance(self.keylog, str), "the path of a file, or None")
         check(self, "minimum", self.minimum in ("1.2", "1.3"), "'1.2' or '1.3'")
+        check(self, "maximum", self.maximum in (None, "1.2", "1.3"), "'1.2' or '1.3', or None for the highest there is")
+        check(self, "maximum", (self.minimum, self.maximum) != ("1.3", "1.2"), "a version that is not below tls_opts.minimum")
         name = self.server_name
         check(self, "server_name", name is None or (isinstance(name, str) and name != ""), "a host name, or None")
-        check_bools(self, "verify")
+        check_bools(self, "quiet", "verify")
         single = isinstance(self.pins, (str, bytes)) or not isinstance(self.pins, Iterable)
         check(self, "pins", not single, "a list of SHA-256 digests: 32 bytes, 64 hexadecimal digits or base64")
         object.__setattr__(self, "pins", tuple(_digest(self, pin) for pin in self.pins))

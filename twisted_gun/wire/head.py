@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
+
 from twisted_gun.errors import LimitReached
 from twisted_gun.options import HttpOptions
 from twisted_gun.wire.core import Reader
 from twisted_gun.wire.response import check_partial_head, check_status_line_size
 
 __all__ = ["HeadReader"]
+
+_LENIENT_END = re.compile(rb"\n\r?\n")
+_LENIENT_LINE_END = re.compile(rb"\r?\n")
 
 
 class HeadReader:
@@ -33,6 +38,8 @@ class HeadReader:
 
     def take(self) -> bytes | None:
         """The whole head; None where only a part of it is there. Raises `ProtocolViolation` or `LimitReached`."""
+        if self._options.lenient:
+            return self._lenient()
         block = self._whole(len(self._reader))
         if block is None:
             self._check_part(len(self._reader))
@@ -51,6 +58,27 @@ class HeadReader:
         except LimitReached:
             check_partial_head(reader.peek(options.max_header_block_size), True)
             raise
+
+    def _lenient(self) -> bytes | None:
+        """As `take`, but lines may end with LF alone; in what it gives they end with CRLF."""
+        reader, most, size = self._reader, self._options.max_header_block_size, len(self._reader)
+        self._check_first_line(size)
+        seen = max(0, self._checked - 2)
+        found = _LENIENT_END.search(reader.peek(most, seen))
+        self._checked = size
+        if found is not None:
+            self._checked = 0
+            return _LENIENT_LINE_END.sub(b"\r\n", reader.take(seen + found.end()))
+        if size >= most:
+            raise LimitReached("max_header_block_size", most)
+        return None
+
+    def _check_first_line(self, size: int) -> None:
+        seen, most = self._checked, self._options.max_status_line_size
+        if seen < len(b"HTTP/1."):
+            check_partial_head(self._reader.peek(len(b"HTTP/1.")), True)
+        if seen < most + 2 <= size and len(_LENIENT_LINE_END.split(self._reader.peek(most + 2), maxsplit=1)[0]) > most:
+            raise LimitReached("max_status_line_size", most)
 
     def _check_part(self, size: int) -> None:
         """Look at what is new in the beginning of a head."""

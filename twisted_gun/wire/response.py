@@ -8,6 +8,7 @@ come again and again are remembered, so that a long-lived connection parses them
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -66,7 +67,7 @@ def parse_head(block: bytes, options: HttpOptions) -> Head:
     """The head in `block`, which ends with the empty line."""
     first, _, rest = block.partition(b"\r\n")
     minor, status, reason = _status_line(first)
-    return Head(minor, status, reason, fields(rest, options.max_header_count, "max_header_count"))
+    return Head(minor, status, reason, fields(rest, options.max_header_count, "max_header_count", options.lenient))
 
 
 @lru_cache(maxsize=64)
@@ -77,16 +78,23 @@ def _status_line(line: bytes) -> tuple[int, int, bytes]:
     return int(match[1]), int(match[2]), match[3] or b""
 
 
-def fields(block: bytes, limit: int, limit_name: str) -> Headers:
-    """The fields in `block`, which ends with an empty line, names in lower case; at most `limit` of them."""
+def fields(block: bytes, limit: int, limit_name: str, lenient: bool = False) -> Headers:
+    """
+    The fields in `block`, which ends with an empty line, names in lower case; at most `limit` of them.
+
+    With `lenient`, lines that are no fields are left out.
+    """
     lines = block.split(b"\r\n")
     del lines[-2:]
     if len(lines) > limit:
         check_line_ends(block)
         raise LimitReached(limit_name, limit)
+    parse = _remembered_field if len(block) <= _REMEMBERED else _field
+    if lenient:
+        return _lenient_fields(lines, parse)
     if b"\n " in block or b"\n\t" in block or block[:1] in (b" ", b"\t"):
         return _folded_fields(lines)
-    return tuple(map(_remembered_field if len(block) <= _REMEMBERED else _field, lines))
+    return tuple(map(parse, lines))
 
 
 def _folded_fields(lines: list[bytes]) -> Headers:
@@ -116,6 +124,33 @@ def _field(line: bytes) -> tuple[bytes, bytes]:
 
 
 _remembered_field = lru_cache(maxsize=1024)(_field)
+
+
+def _unfolded(lines: list[bytes]) -> list[bytes]:
+    """`lines` with what continues one (RFC 9112 section 5.2) joined to it; white space at the very beginning continues nothing."""
+    joined: list[bytes] = []
+    for line in lines:
+        if line[:1] in (b" ", b"\t") and joined:
+            joined[-1] += b" " + line.strip(b" \t")
+        else:
+            joined.append(line)
+    return joined
+
+
+#: A line that says how the content ends, or was meant to, must not be left out: the next response would begin in the wrong place.
+_FRAMES = re.compile(rb"[^0-9A-Za-z]*(?:content-length|transfer-encoding)", re.IGNORECASE)
+
+
+def _lenient_fields(lines: list[bytes], parse: Callable[[bytes], tuple[bytes, bytes]]) -> Headers:
+    """What `parse` makes of those of `lines` that are fields."""
+    found: list[tuple[bytes, bytes]] = []
+    for line in _unfolded(lines):
+        try:
+            found.append(parse(line))
+        except ProtocolViolation:
+            if _FRAMES.match(line):
+                raise
+    return tuple(found)
 
 
 def _checked_value(name: bytes, value: bytes) -> bytes:
