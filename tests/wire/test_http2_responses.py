@@ -154,6 +154,18 @@ class ResponseTests(Http2Case):
 
             self.assertEqual(self.at_every_cut(scene).outline, [("response", A, 200, fields, False), ("data", A, content, True)])
 
+    def test_too_short(self) -> None:
+        """Of content that ends before its length all that came is told, then what is wrong; where it is held back, that alone."""
+        for held in (False, True):
+            talk = self.talk()
+            talk.ask(A)
+            talk.receive(talk.peer.respond(1, 200, ((b"content-length", b"9"),)))
+            if held:
+                talk.hold(A, True)
+            made = told(talk.receive(talk.peer.data(1, b"ab", True)))
+            self.assertEqual(made[: 0 if held else 1], [] if held else [("data", A, b"ab", False)])
+            self.assertEqual(made[-1][:2], ("failed", A))
+
     def test_content_length_and_trailers(self) -> None:
         """Trailers end the content as well as DATA does."""
         talk = self.talk()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.wire.conversation import (
@@ -131,7 +133,8 @@ class FieldTests(SynchronousTestCase):
         """The limits of the status line, of the block and of the fields hold leniently, too."""
         line, block = b"HTTP/1.1 200 OK", b"HTTP/1.1 200 OK\na: b\n\n"
         for name, most in (("max_status_line_size", len(line)), ("max_header_block_size", len(block)), ("max_header_count", 1)):
-            (told, *_) = answered(block, end=True, lenient=True, **{name: most})
+            options: dict[str, Any] = {name: most, "lenient": True}
+            (told, *_) = answered(block, end=True, **options)
             self.assertEqual(told[0], "response", name)
         for name, data in (
             ("max_status_line_size", b"HTTP/1.1 200 OK\n\n"),
@@ -139,7 +142,8 @@ class FieldTests(SynchronousTestCase):
             ("max_header_count", b"HTTP/1.1 200 OK\na: b\nc: d\n\n"),
         ):
             most = {"max_status_line_size": len(line) - 1, "max_header_block_size": len(block) - 1}.get(name, 1)
-            (told, *_) = answered(data, lenient=True, **{name: most})
+            options = {name: most, "lenient": True}
+            (told, *_) = answered(data, **options)
             self.assertEqual(told, ("failed", A, f"LimitReached({name}, {most})"))
 
     def test_lenient_begins_as_http(self) -> None:

@@ -332,6 +332,8 @@ class Streams(Sending):
             raise ProtocolViolation("DATA before the response's header fields (RFC 9113 section 8.1)")
         stream.received += len(data)
         if stream.expected is not None:
+            if fin and data and stream.received < stream.expected and not stream.withheld:
+                self._tell_data(stream, data, False)  # before it is said that there should have been more
             self._check_length(stream, fin)
         if stream.withheld:
             stream.park(data)
