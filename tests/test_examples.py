@@ -23,6 +23,7 @@ from zope.interface import implementer
 
 import twisted_gun as gun
 from tests.certificates import ServerCreator, authority
+from tests.stage import every_answer
 from twisted_gun import Close
 from twisted_gun.testing import Http2Peer, ScriptedPeer, WebsocketPeer
 from twisted_gun.testing.proxies import ProxyFactory
@@ -242,6 +243,46 @@ class ExamplesTests(TestCase):
         self.assertEqual(lines, [f"http2: 40 answers, {40 * len(CONTENT)} bytes"])
         self.assertEqual([len(peer.requests) for peer in peers], [40])
 
+    async def test_push(self) -> None:
+        """push.py sends again what a server that goes away has not processed, and tells what became of each message."""
+        peers: list[Http2Peer] = []
+        leaving: list[Http2Peer] = []
+
+        def answer(peer: Http2Peer) -> None:
+            for request in peer.requests:
+                if not request.complete or request.answered:
+                    continue
+                if peer is not peers[0] and request.path.endswith(b"gone"):
+                    peer.respond(request, 410, {}, b'{"reason": "Unregistered"}')
+                elif peer is not peers[0] or request is peer.requests[0]:
+                    peer.respond(request, 200)
+            if peer is peers[0] and peer.requests and not leaving:
+                leaving.append(peer)
+                peer.goaway(last=peer.requests[0])
+
+        def serve() -> Http2Peer:
+            peers.append(Http2Peer(answer, settings={"max_concurrent_streams": 2}))
+            return peers[-1]
+
+        url = f"http://127.0.0.1:{self.serve(Factory.forProtocol(serve))}"
+        devices = ("one", "two", "gone", "four", "five")
+        lines = await self.run_example("push", url, "org.example.app", "Hello", *devices, PUSH_TOKEN="s3cret")
+        self.assertEqual(lines, ["one: sent", "two: sent", "gone: 410 Unregistered", "four: sent", "five: sent"])
+        fields = dict(peers[0].requests[0].headers)
+        self.assertEqual((fields[b"authorization"], fields[b"apns-topic"]), (b"bearer s3cret", b"org.example.app"))
+        self.assertEqual(peers[0].requests[0].body, b'{"aps": {"alert": "Hello"}}')
+        self.assertEqual(
+            sorted(request.path for peer in peers for request in peer.requests if request.answered),
+            sorted(f"/3/device/{device}".encode() for device in devices),
+        )
+
+    def test_push_is_short(self) -> None:
+        """push.py has at most 30 lines of code, but for its imports."""
+        text = (EXAMPLES / "push.py").read_text(encoding="utf-8").split('"""', 2)[2]
+        lines = [line for line in text.splitlines() if line and not line.startswith(("import ", "from "))]
+        self.assertGreater(len(lines), 10)
+        self.assertLessEqual(len(lines), 30)
+
     def listen(self, **options: Any) -> str:
         """The URL of a websocket."""
         port = self.listening.listenTCP(0, Factory.forProtocol(lambda: WebsocketPeer(**options)), interface="127.0.0.1")
@@ -389,6 +430,16 @@ class ExamplesTests(TestCase):
         locked = self.proxy("http", ("ann", "secret")).replace(":", r"\:")
         (line,) = await self.run_example("proxied_imap", rf"http-connect:mail.example:{port}:proxy=http\://{locked}", "ann", "secret")
         self.assertIn("407", line)
+
+    async def test_treq_http2(self) -> None:
+        """treq_http2.py makes many requests over HTTP/2, all on one connection."""
+        creator = ServerCreator(authority().issue("127.0.0.1"), choose=lambda offered: b"h2")
+        port = self.serve(TLSMemoryBIOFactory(creator, False, Factory.forProtocol(lambda: Http2Peer(every_answer))))
+        trusted = Path(self.mktemp())
+        trusted.write_bytes(authority().pem)
+        url = f"https://127.0.0.1:{port}/path"
+        lines = await self.run_example("treq_http2", url, "20", str(trusted))
+        self.assertEqual(lines, [*(f"HTTP/2 200 {url}?n={number}" for number in range(3)), "20 requests, 1 connections"])
 
     def test_all_are_run(self) -> None:
         """No example is without its test."""

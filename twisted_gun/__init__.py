@@ -9,6 +9,7 @@ twisted_gun: an HTTP client for Twisted, made for connections that live long.
     body = await stream.await_body()
 """
 
+from twisted_gun.agent import GunAgent, GunResponse
 from twisted_gun.connection import Connection
 from twisted_gun.content_handlers import ContentHandler, DataHandler, DecodeHandler, DecodeOptions, SseHandler, SseOptions
 from twisted_gun.cookies import Cookie, CookieStore, CookieUri, cookie_header, domain_match, path_match
@@ -78,9 +79,11 @@ from twisted_gun.options import (
     TlsOptions,
     WsOptions,
 )
+from twisted_gun.origins import Identity, Origins, OriginsInfo
 from twisted_gun.pool import Pool
 from twisted_gun.pool.info import PooledConnection, PoolInfo
 from twisted_gun.receivers import Receiver
+from twisted_gun.service import GunClientService
 from twisted_gun.stream import Stream, StreamInfo
 from twisted_gun.tunnel import Tunnel
 
@@ -133,6 +136,12 @@ __all__ = [
     "EventSource",
     "EventSourceFailed",
     "EventSourceOptions",
+    "GunAgent",
+    "GunClientService",
+    "GunResponse",
+    "Identity",
+    "Origins",
+    "OriginsInfo",
     "Pool",
     "PoolInfo",
     "PooledConnection",

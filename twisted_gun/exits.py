@@ -1,5 +1,5 @@
 """
-The exit statuses of the commands, curl's wherever curl has one, and what failure ends with which.
+The exit statuses of the commands, curl's wherever curl has one, and what failure, or Close of a websocket, ends with which.
 
 It knows the package's errors, and neither how they came about nor who is told.
 """
@@ -29,10 +29,12 @@ from twisted_gun.errors import (
     TimedOut,
     TlsFailed,
     Truncated,
+    UpgradeRefused,
 )
+from twisted_gun.event_source import EventSourceFailed
 from twisted_gun.wire.frames import ErrorCode
 
-__all__ = ["Exit", "Unwritable", "explain"]
+__all__ = ["Exit", "Unreadable", "Unwritable", "close_status", "explain", "one_line"]
 
 
 class Exit(IntEnum):
@@ -55,8 +57,14 @@ class Exit(IntEnum):
     CERTIFICATE = 60
     RESET = 92
     PROXY = 97
+    LOST = 106  # a websocket without a Close, which RFC 6455 calls 1006
+    CLOSED = 120  # a websocket with a code that is not the protocol's own
     INTERRUPTED = 130
     PIPE_CLOSED = 141
+
+
+class Unreadable(Exception):
+    """What is to be sent cannot be read."""
 
 
 class Unwritable(Exception):
@@ -71,10 +79,14 @@ class Unwritable(Exception):
 _FLAGS = {
     "tls_opts.trust_root": "--cacert",
     "tls_opts.client_certificate": "--cert",
-    "path": "--unix",
+    "last_event_id": "--last-event-id",
     "proxy": "--proxy",
     "retry": "--retry",
+    "ws_opts.protocols": "--subprotocol",
 }
+
+#: The limits of `DecodeHandler`.
+_DECODING = ("max_codings", "max_decoded_size", "max_ratio")
 
 _AUTHORITY, _ANY = "give its authority by --cacert", ", or accept any certificate by --insecure"
 #: Errors have no other mark; tests.test_fetch holds these against certificates that are refused.
@@ -97,6 +109,8 @@ def explain(error: Exception) -> tuple[Exit, str]:
     if isinstance(error, Unwritable):
         full = error.reason.errno in (errno.ENOSPC, errno.EDQUOT)
         return Exit.WRITE, _line(error, "make room there" if full else "check the path and its rights")
+    if isinstance(error, Unreadable):
+        return Exit.READ, _line(error)
     if isinstance(error, OptionError):
         return Exit.UNUSABLE, _line(str(error).replace(error.option, _FLAGS.get(error.option, error.option), 1))
     if isinstance(error, InvalidRequest):
@@ -108,6 +122,14 @@ def explain(error: Exception) -> tuple[Exit, str]:
     return Exit.FAILED, _line(error)
 
 
+def close_status(code: int | None) -> int:
+    """The status that a websocket ends with when the server closed it by `code`: 0, or 100 more than the code is above 1000."""
+    if code in (None, 1000):
+        return Exit.OK
+    assert code is not None
+    return code - 900 if code < 1015 else Exit.CLOSED
+
+
 def _explain_known(error: BaseException) -> tuple[Exit, str] | None:
     """The status, and what to do where the error itself does not say it."""
     if isinstance(error, TimedOut):
@@ -117,14 +139,15 @@ def _explain_known(error: BaseException) -> tuple[Exit, str] | None:
     if isinstance(error, TlsFailed):
         return _explain_tls(error)
     if isinstance(error, (ProtocolViolation, LimitReached)):
-        # The error has no other mark.
-        return Exit.FAILED, "leave out --http2" if "an HTTP/1 response?" in str(error) else "the server is at fault"
+        return Exit.FAILED, _advice_on_fault(error)
     if isinstance(error, (StreamClosed, StreamRefused, GoAway)):
         return Exit.NO_RESPONSE, "try again"
     if isinstance(error, StreamReset):
         return Exit.RESET, "take --http1.1, as the server requires" if error.code == ErrorCode.HTTP_1_1_REQUIRED else "try again"
     if isinstance(error, ProxyFailed):
         return Exit.PROXY, ""
+    if isinstance(error, (UpgradeRefused, EventSourceFailed)):
+        return _explain_answer(error)
     if isinstance(error, ConnectFailed):
         if not isinstance(error.reason, DNSLookupError):
             return Exit.CONNECT, ""
@@ -133,6 +156,20 @@ def _explain_known(error: BaseException) -> tuple[Exit, str] | None:
         # Without TLS a connection is up as soon as it is made, so this was lost during the handshake.
         return Exit.TLS, "check that the port is for https"
     return None
+
+
+def _advice_on_fault(error: ProtocolViolation | LimitReached) -> str:
+    if "an HTTP/1 response?" in str(error):  # it has no other mark
+        return "leave out --http2"
+    if isinstance(error, LimitReached) and error.name in _DECODING:
+        return "leave out --compressed to get it as it is"
+    return "the server is at fault"
+
+
+def _explain_answer(error: UpgradeRefused | EventSourceFailed) -> tuple[Exit, str]:
+    if error.response is None:
+        return Exit.FAILED, "leave out --http2"
+    return Exit.STATUS, "check the URL and what the server asks for"
 
 
 def _explain_tls(error: TlsFailed) -> tuple[Exit, str]:
@@ -168,5 +205,9 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 def _line(what: object, advice: str = "") -> str:
     """One line that is safe to print: what a server sent may be part of it."""
     text = str(what)
-    text = f"{text}; {advice}" if advice and advice not in text else text
+    return one_line(f"{text}; {advice}" if advice and advice not in text else text)
+
+
+def one_line(text: str) -> str:
+    """`text` as one line that can neither add others nor speak to the terminal."""
     return "".join(letter if letter.isprintable() else " " for letter in text)

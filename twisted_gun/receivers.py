@@ -118,12 +118,12 @@ for _name in _METHODS:
 
 def as_receiver(option: str, receiver: Any) -> Any:
     """`receiver` as an `IReceiver`: it is one, or has its methods, or is called with each event. Raises `OptionError`."""
+    if receiver is None or isinstance(receiver, Receiver):
+        return receiver
     if isinstance(receiver, type) or iscoroutinefunction(receiver):
         raise OptionError(option, "an instance, or a callable that is not a coroutine function: nobody would await it", receiver)
     if (
-        receiver is None
-        or isinstance(receiver, Receiver)
-        or IReceiver.providedBy(receiver)
+        IReceiver.providedBy(receiver)
         or all(hasattr(receiver, name) for name in _METHODS)
     ):
         return receiver

@@ -93,6 +93,8 @@ DRIVERS = {
         ),
         Driver(name="gun-pure", module="gun_pure", websocket="calling_back_messages", packages=_GUN, twisted=True),
         Driver(name="agent", module="agent", function="agent", packages=("Twisted",), twisted=True),
+        Driver(name="gun-agent", module="gun_agent", function="agent", packages=_GUN, twisted=True, http2=True),
+        Driver(name="gun-treq", module="gun_agent", function="treq_client", packages=(*_GUN, "treq"), twisted=True, http2=True),
         Driver(name="treq", module="agent", function="treq_client", packages=("treq", "Twisted"), twisted=True, ways=WAYS[:2]),
         Driver(
             name="scrapy",

@@ -36,6 +36,13 @@ HTTP/2, by the same script; ``peer.end`` is the server's end of the websocket wi
             self.assertEqual(world.peer.end.frames, [gun.Text("hello")])
             world.peer.verify()
 
+What opens its connections itself, a `twisted_gun.Pool` or `twisted_gun.EventSource` for instance, finds its servers by `MemoryServers`::
+
+            servers = MemoryServers()
+            servers.serve("example.org", 80, lambda: ScriptedPeer(script))
+            source = gun.EventSource("http://example.org/", reactor=servers.clock, endpoint=servers.endpoint)
+            servers.pump()
+
 Its parts serve alone too. `memory_pair` joins any two protocols by a `MemoryLink`, whose two `MemoryTransport` behave as
 Twisted's TCP does, back-pressure, abort and half-close included; `MemoryEndpoint` makes such links for whatever dials an
 endpoint; `ScriptedPeer` is a server that does what the test says, byte by byte; `RecordingReceiver` keeps events.
@@ -55,12 +62,14 @@ from twisted_gun.testing.links import MemoryEndpoint, MemoryLink, MemoryTranspor
 from twisted_gun.testing.peers import Peer, PeerRequest, Script, ScriptedPeer
 from twisted_gun.testing.proxies import ProxyConnection, ProxyFactory
 from twisted_gun.testing.recording import RecordingReceiver
+from twisted_gun.testing.servers import MemoryServers
 from twisted_gun.testing.websocket import Handshake, Http2WebsocketPeer, WebsocketEnd, WebsocketPeer, accept_key
 from twisted_gun.testing.websocket_frames import ClientFrame, Opcode, server_frame
 from twisted_gun.testing.world import MemoryGun
 
 __all__ = [
     "MemoryGun",
+    "MemoryServers",
     "MemoryEndpoint",
     "MemoryLink",
     "MemoryTransport",
