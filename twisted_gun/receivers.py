@@ -122,10 +122,7 @@ def as_receiver(option: str, receiver: Any) -> Any:
         return receiver
     if isinstance(receiver, type) or iscoroutinefunction(receiver):
         raise OptionError(option, "an instance, or a callable that is not a coroutine function: nobody would await it", receiver)
-    if (
-        IReceiver.providedBy(receiver)
-        or all(hasattr(receiver, name) for name in _METHODS)
-    ):
+    if IReceiver.providedBy(receiver) or all(hasattr(receiver, name) for name in _METHODS):
         return receiver
     if callable(receiver):
         return _Callable(receiver)
