@@ -109,6 +109,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "agent.failures",
         "agent.response",
         "service",
+        "service",
     ),
     ("",),  # the package itself: the public names
     ("websocket.url", "websocket.retries", "websocket.credentials", "websocket.aws", "websocket.choices", "websocket.message"),
@@ -134,6 +135,27 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ),
     ("exits", "progress", "demo.server", "demo.telling"),
     (
+        "gunclient",
+        "gunclient.arguments",
+        "gunclient.files",
+        "gunclient.health",
+        "gunclient.records",
+        "gunclient.cookie_file",
+    ),
+    (
+        "gunclient.configuration",
+        "gunclient.output",
+        "gunclient.settings",
+        "gunclient.counts",
+        "gunclient.connecting",
+        "gunclient.audience",
+    ),
+    (
+        "gunclient.work",
+        "gunclient.daemon",
+    ),
+    ("tap",),
+    (
         "scrapy",
         "scrapy.download",
         "scrapy.failures",
@@ -141,7 +163,6 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "scrapy.settings",
         "scrapy.ways",
     ),
-    ("tap",),
     (
         "fetch",
         "demo.proxies",

@@ -83,6 +83,7 @@ from twisted_gun.origins import Identity, Origins, OriginsInfo
 from twisted_gun.pool import Pool
 from twisted_gun.pool.info import PooledConnection, PoolInfo
 from twisted_gun.receivers import Receiver
+from twisted_gun.service import GunClientService
 from twisted_gun.stream import Stream, StreamInfo
 from twisted_gun.tunnel import Tunnel
 
@@ -136,6 +137,7 @@ __all__ = [
     "EventSourceFailed",
     "EventSourceOptions",
     "GunAgent",
+    "GunClientService",
     "GunResponse",
     "Identity",
     "Origins",

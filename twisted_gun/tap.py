@@ -1,0 +1,156 @@
+"""
+``twistd gunclient``: its command line, and the service that it starts. Twisted's plugin names this module.
+
+What the options mean is in `gunclient/`.
+"""
+
+from __future__ import annotations
+
+import sys
+from inspect import isclass
+from typing import IO, Any, ClassVar
+
+import twisted
+from twisted.application.service import IService
+from twisted.logger import ILogObserver, textFileLogObserver
+from twisted.python import usage
+from twisted.python.reflect import namedAny
+
+from twisted_gun.errors import GunError, OptionError
+from twisted_gun.gunclient.arguments import ARGUMENTS, Given
+from twisted_gun.gunclient.connecting import check_connection, named
+from twisted_gun.gunclient.cookie_file import CookieFile
+from twisted_gun.gunclient.daemon import Daemon
+from twisted_gun.gunclient.settings import SettingError, Settings, make_settings
+from twisted_gun.interfaces import IReceiver
+from twisted_gun.receivers import as_receiver
+
+__all__ = ["Options", "log_to_stderr", "makeService"]
+
+#: Before Twisted 26.10 (its #12656) twistd told of bad usage, and ended with status 0.
+_EXITS = tuple(map(int, twisted.__version__.split(".")[:2])) >= (26, 10)
+
+
+class Options(usage.Options):
+    """The command line; once it is parsed, `settings` are what it asks for, and `receiver` is the user's own, or what makes it."""
+
+    synopsis = "[options] [URL]"
+    longdesc = """\
+Keeps a connection, and does something on it for as long as it runs: gets paths again and again, follows server-sent events, keeps a
+websocket, or leaves all to a receiver of yours. What happens is written as lines of JSON. SIGHUP begins a new file of output, SIGTERM ends
+all in good order. With -n, the log is best kept apart from the output: --logger twisted_gun.tap.log_to_stderr
+"""
+    optParameters: ClassVar[list[list[Any]]] = [
+        ["config", "c", None, "Take options from this file: INI, or TOML if its name ends in .toml. The command line has precedence."],
+        *([each.name, None, None, each.help] for each in ARGUMENTS.values() if not (each.flag or each.repeated)),
+    ]
+    optFlags: ClassVar[list[list[Any]]] = [[each.name, None, each.help] for each in ARGUMENTS.values() if each.flag]
+    compData = usage.Completions(
+        optActions={name: usage.CompleteFiles() for name in ("config", "output", "cookies", "cacert", "cert")},
+    )
+
+    settings: Settings
+    receiver: Any = None
+
+    def __init__(self) -> None:
+        self._repeated: dict[str, list[str]] = {}
+        usage.Options.__init__(self)
+
+    def parseOptions(self, options: Any = None) -> None:
+        """Parse the command line; raises `UsageError`, or ends the process where twistd would not give a status for that."""
+        try:
+            usage.Options.parseOptions(self, options)
+        except usage.UsageError as error:
+            if self.parent is None or _EXITS:
+                raise
+            raise SystemExit(f"{sys.argv[0]}: {error}") from None
+
+    def parseArgs(self, *arguments: str) -> None:
+        """The URL may stand alone, at the end."""
+        if len(arguments) > 1:
+            raise usage.UsageError("the URL comes last: options stand before it")
+        if arguments and self["url"] is not None:
+            raise usage.UsageError("the URL is given twice")
+        self["url"] = arguments[0] if arguments else self["url"]
+
+    def postOptions(self) -> None:
+        """Check all that can be checked."""
+        given = {name: Given(values, f"--{name}") for name, values in self._repeated.items()}
+        for name, argument in ARGUMENTS.items():
+            value = True if argument.flag and self[name] else None if argument.flag or argument.repeated else self[name]
+            if value is not None:
+                given[name] = Given(value, f"--{name}")
+        try:
+            self.settings = make_settings(given, self["config"])
+            check_connection(self.settings)
+        except SettingError as error:
+            raise usage.UsageError(str(error)) from None
+        except GunError as error:
+            raise usage.UsageError(named(error)) from None
+        self._check_cookies()
+        self._check_daemon()
+        if self.settings.receiver is not None:
+            self.receiver = _named_receiver(self.settings.receiver)
+
+    def _check_cookies(self) -> None:
+        if self.settings.cookies is not None:
+            try:
+                CookieFile(self.settings.cookies, 1.0, None)
+            except GunError as error:
+                raise usage.UsageError(f"--cookies: {error}") from None
+            except OSError as error:
+                raise usage.UsageError(f"--cookies: {self.settings.cookies} cannot be read: {error.strerror}") from None
+
+    def _check_daemon(self) -> None:
+        parent: Any = self.parent or {}
+        daemonizes = not parent.get("nodaemon", True)  # which only twistd has
+        if self.settings.output == "-" and daemonizes:
+            raise usage.UsageError("a daemon has no standard output: give --output a file, or use twistd -n")
+
+
+def _repeated_option(name: str, text: str) -> Any:
+    def take(self: Options, value: str) -> None:
+        self._repeated.setdefault(name, []).append(value)
+
+    take.__doc__ = text
+    return take
+
+
+for _argument in ARGUMENTS.values():
+    if _argument.repeated:
+        setattr(Options, f"opt_{_argument.field}", _repeated_option(_argument.name, _argument.help))
+
+
+def makeService(options: Options) -> IService:
+    """The service that `options` ask for."""
+    return Daemon(options.settings, None if options.receiver is None else made_receiver(options.receiver))
+
+
+def _named_receiver(name: str) -> Any:
+    """What is called `name`: an `IReceiver`, or what may make one."""
+    try:
+        found = namedAny(name)
+    except Exception as error:  # whatever a module raises when it is imported
+        raise usage.UsageError(f"--receiver: {name} cannot be imported: {type(error).__name__}: {error}") from None
+    if not (_is_receiver(found) or callable(found)):
+        raise usage.UsageError(f"--receiver: {name} is neither an IReceiver nor a class or a function that makes one")
+    return found
+
+
+def made_receiver(found: Any) -> Any:
+    """The receiver that was named, or that a class or a function makes; raises `OptionError` where that makes none."""
+    receiver = found if _is_receiver(found) else found()
+    if receiver is None:
+        raise OptionError("receiver", "an IReceiver, or a callable, to be made by it, not None")
+    return as_receiver("receiver", receiver)
+
+
+def _is_receiver(found: Any) -> bool:
+    return not isclass(found) and (IReceiver.providedBy(found) or all(hasattr(found, name) for name in IReceiver.names()))
+
+
+def log_to_stderr() -> ILogObserver:
+    """For twistd's ``--logger``: the log goes to the standard error, so that the standard output is for lines of JSON only."""
+    stderr: IO[Any] | None = sys.__stderr__
+    assert stderr is not None
+    return textFileLogObserver(stderr)
