@@ -478,6 +478,24 @@ class FailingTests(OriginsCase):
         self.assertEqual(self.failureResultOf(asked, gun.TimedOut).value.stage, "connect")
         self.end(world)
 
+    def test_given_up(self) -> None:
+        """An attempt that hangs is given up with the last request that waited for it, and the next one makes its own."""
+        world = OriginsWorld(h1, max_per_host=1)
+        world.endpoint("example.org", 80).hang()
+        asked = [world.ask("/1"), world.ask("/2")]
+        world.pump()
+        for each in asked:
+            self.assertEqual(world.origins.info().connections, 1)
+            each.cancel()
+            self.failureResultOf(each, CancelledError)
+            world.pump()
+        self.assertEqual((world.origins.info().connections, world.origins.info().origins), (0, 0))
+        world.endpoint("example.org", 80).accept()
+        again = world.ask("/3")
+        world.pump()
+        self.assertEqual(self.body(world, again), b"ok")
+        self.end(world)
+
     def test_options(self) -> None:
         """Options that turn out to be bad when they are used fail the request, as does whoever cannot make an endpoint."""
         world = OriginsWorld(h1, tls=True)

@@ -39,8 +39,8 @@ class Asking(Interface):
     def ask_again(self, lost: bool) -> None:
         """A request is about to be sent once more; `lost` says whether that is because its connection was."""
 
-    def changed(self) -> None:
-        """There may be nothing left to do."""
+    def given_up(self) -> None:
+        """What has waited does so no longer; there may be nothing left to do."""
 
 
 #: RFC 9110 section 9.2.2.
@@ -85,7 +85,7 @@ class Asked(Receiver):
 
     def _not_sent(self, failure: Failure) -> None:
         self._waiting = None
-        self._asking.changed()
+        self._asking.given_up()
         self._failed(failure)
 
     def _failed(self, failure: Failure | GunError) -> None:

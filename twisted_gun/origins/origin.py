@@ -66,6 +66,7 @@ class Origin:
         self._lines: list[Line] = []
         self._spoken = identity.only  # what was spoken last
         self._failed_at: float | None = None  # where one failed though others live
+        self._given_up = False  # whether something has stopped waiting
 
     # What is asked: `asked.Asking`.
 
@@ -90,6 +91,11 @@ class Origin:
         if lost:  # what was idle beside it is not trusted any more
             for line in [line for line in self._lines if self._shared.is_idle(line)]:
                 self.leave(line)
+
+    def given_up(self) -> None:
+        """Something waits no longer. An attempt to connect that nothing waits for any more may hang: others would wait for it, too."""
+        self._given_up = True
+        self.changed()
 
     def changed(self) -> None:
         """Look soon, in a turn of its own, whether what waits may go on, and whether there is anything left."""
@@ -156,6 +162,10 @@ class Origin:
     def _go_on(self) -> None:
         self.queue.hand_out()
         self._open_wanted()
+        given_up, self._given_up = self._given_up, False
+        if given_up and not self.queue:
+            for line in [line for line in self._lines if not line.up]:
+                self.leave(line)
         for line in self._lines:
             if line.up and not line.streams:
                 self._shared.idle(line, self)
