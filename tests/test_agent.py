@@ -10,7 +10,15 @@ from typing import Any
 from twisted.internet.defer import CancelledError
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
-from twisted.web.client import ContentDecoderAgent, CookieAgent, GzipDecoder, RedirectAgent, ResponseDone, ResponseFailed
+from twisted.web.client import (
+    ContentDecoderAgent,
+    CookieAgent,
+    GzipDecoder,
+    RedirectAgent,
+    RequestGenerationFailed,
+    ResponseDone,
+    ResponseFailed,
+)
 from twisted.web.error import SchemeNotSupported
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import UNKNOWN_LENGTH, IAgent, IClientRequest, IResponse
@@ -33,6 +41,12 @@ def replying(*responses: bytes) -> Any:
             peer.send(left.pop(0))
 
     return lambda: ScriptedPeer(script)
+
+
+def _refuse(name: str) -> None:
+    """What a producer does that cannot begin."""
+    if name == "start":
+        raise ValueError("no")
 
 
 class RequestTests(AgentCase):
@@ -404,6 +418,20 @@ class ExpectTests(AgentCase):
         self.assertEqual(body.asked, ["start", "pause", "resume"])
         self.end(world)
 
+    def test_producer_raises(self) -> None:
+        """A producer that cannot begin, when the server wants the content or after the time, fails the request, and is not stopped."""
+        for wanted in (True, False):
+            world = AgentWorld(expect_timeout=5.0)
+            body = Body(5, _refuse)
+            asked = self.asked(world, body)
+            if wanted:
+                world.feed(b"HTTP/1.1 100 Continue\r\n\r\n")
+            else:
+                world.advance(5.0)
+            self.assertIsInstance(self.failureResultOf(asked).value, RequestGenerationFailed)
+            self.assertEqual(body.asked, ["start"])
+            self.end(world)
+
 
 class OptionTests(SynchronousTestCase):
     """What an agent is made with."""
@@ -438,6 +466,18 @@ class OptionTests(SynchronousTestCase):
 
 class WrapperTests(AgentCase):
     """Twisted's own agents, which wrap ours."""
+
+    def test_redirect_with_much_content(self) -> None:
+        """Content of a redirect that nobody takes keeps its connection busy, but not what the redirect leads to waiting."""
+        world = AgentWorld(max_per_host=1)
+        asked = RedirectAgent(world.agent).request(b"GET", b"http://example.org/here")
+        world.pump()
+        world.feed(b"HTTP/1.1 302 Found\r\nlocation: /there\r\ncontent-length: 300000\r\n\r\n" + bytes(300_000))
+        self.assertNoResult(asked)
+        world.feed(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
+        self.assertEqual(self.content(world, self.successResultOf(asked)), b"ok")
+        del asked
+        self.end(world)
 
     def test_redirects(self) -> None:
         """`RedirectAgent` follows, and keeps what led there."""

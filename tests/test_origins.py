@@ -379,6 +379,20 @@ class WaitingTests(OriginsCase):
         self.assertEqual((self.body(world, again), world.asked()), (b"ok", [b"/2"]))
         self.end(world)
 
+    def test_cancelled_by_its_producer(self) -> None:
+        """One that its own producer cancels, when it comes out of the queue, is ended, and its connection serves others."""
+        world = OriginsWorld(h1, max_per_host=1)
+        asked: list[Any] = []
+        body = Body(5, lambda name: asked[0].cancel() if name == "start" else None)
+        asked.append(world.ask("/1", method="POST", body=body))
+        second = world.ask("/2")
+        world.pump()
+        self.failureResultOf(asked[0], CancelledError)
+        world.advance(1)
+        self.assertEqual(body.asked, ["start", "stop"])
+        self.assertEqual(self.body(world, second), b"ok")
+        self.end(world)
+
     def test_cancelled_when_sent(self) -> None:
         """One that is cancelled later ends its stream; over HTTP/2 the others go on."""
         world = OriginsWorld(Http2Peer, protocols=["http2"])

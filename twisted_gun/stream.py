@@ -87,6 +87,7 @@ class Stream(Mailbox):
     _closed = False  # whether that has ended by a closing handshake
     _content: Content | None = None  # what the handlers of its content make of that, where there are any
     _uri: CookieUri | None = None  # whom the request was for, where there is a cookie store
+    _stalled = False  # whether its peer is held back since nobody has said what to do with the content
     _on_end: Callable[[], None] | None = None  # called when it has ended
 
     def __init__(self, route: Route, method: bytes, receiver: Any) -> None:

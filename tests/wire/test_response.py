@@ -120,7 +120,15 @@ class FieldTests(SynchronousTestCase):
 
     def test_lenient_but_not_with_framing(self) -> None:
         """A line that may be meant to frame the content is not left out, or the next response would begin in the wrong place."""
-        for line in (b"Content-Length : 5", b"content-length\x00: 5", b"\x01Transfer-Encoding: chunked", b"transfer-encoding chunked"):
+        for line in (
+            b"Content-Length : 5",
+            b"content-length\x00: 5",
+            b"\x01Transfer-Encoding: chunked",
+            b"transfer-encoding chunked",
+            b"Foo: a\rContent-Length: 5",
+            b"foo\rtransfer-encoding: x",
+            b"content-\x00length: 2",
+        ):
             (told, *_) = answered(b"HTTP/1.1 200 OK\r\n" + line + b"\r\n\r\n", lenient=True)
             self.assertEqual(told, ("failed", A, PROTOCOL_VIOLATION), line)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall
+from twisted.python.failure import Failure
 from twisted.web.iweb import IBodyProducer
 from zope.interface import implementer
 
@@ -72,5 +73,6 @@ class Expecting:
             self._start()
 
     def _start(self) -> None:
-        self._started = True
-        self._producer.startProducing(self._consumer).chainDeferred(self._finished)
+        starting: Deferred[Any] = maybeDeferred(self._producer.startProducing, self._consumer)
+        self._started = not (starting.called and isinstance(starting.result, Failure))  # else there is nothing to stop
+        starting.chainDeferred(self._finished)

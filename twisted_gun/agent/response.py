@@ -131,6 +131,9 @@ class Content(Receiver):
         if held is not self._held and self.ended is None and self._stream is not None:
             self._held = held
             self._stream._hold(held)
+            self._stream._stalled = held and not self._taken
+            if self._stream._stalled and self._stream.connection._on_room is not None:
+                self._stream.connection._on_room()
 
     # From the response.
 
@@ -145,6 +148,8 @@ class Content(Receiver):
         if self._taken:
             raise RuntimeError("the content of this response was delivered already; it can be taken once")
         self._taken = True
+        if self._stream is not None:
+            self._stream._stalled = False
         protocol.makeConnection(ContentTransport(self))
         self._protocol = protocol
         self._flush()

@@ -93,11 +93,19 @@ class Line(Receiver):
 
     @property
     def counts(self) -> bool:
-        """Whether another one would be one more: not where this one is being closed, or its server goes away."""
+        """
+        Whether another one would be one more: not where this one is being closed, or its server goes away.
+
+        Nor where it is kept busy by an answer that nobody takes: whoever has that may need another answer first, as when redirects are
+        followed, so that what waits must not wait for it.
+        """
         core = self._core
         if core is None:
             return not self.up
-        return bool(core.name == "http" or core.accepting or core.full)
+        if core.name != "http":
+            return bool(core.accepting or core.full)
+        assert self._connection is not None
+        return not any(stream._stalled for stream in self._connection._route.end._live)
 
     def ask(self, verb: Verb, arguments: Sequence[Any], options: Mapping[str, Any]) -> Stream:
         """Make a request; raises as the verb does."""

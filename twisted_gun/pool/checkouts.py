@@ -60,7 +60,11 @@ class Checkout:
         try:
             stream = ask(self._verb, self._arguments, self._options)
         except Exception:  # whatever the verb would have raised for its caller
-            self.deferred.errback()
+            if not self.deferred.called:
+                self.deferred.errback()
+            return
+        if self.deferred.called:  # cancelled by the producer of its content, which was asked to begin
+            stream.cancel()
         else:
             self.deferred.callback(stream)
 

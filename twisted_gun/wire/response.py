@@ -138,7 +138,7 @@ def _unfolded(lines: list[bytes]) -> list[bytes]:
 
 
 #: A line that says how the content ends, or was meant to, must not be left out: the next response would begin in the wrong place.
-_FRAMES = re.compile(rb"[^0-9A-Za-z]*(?:content-length|transfer-encoding)", re.IGNORECASE)
+_FRAMES = re.compile(rb"content[^0-9A-Za-z]*length|transfer[^0-9A-Za-z]*encoding", re.IGNORECASE)
 
 
 def _lenient_fields(lines: list[bytes], parse: Callable[[bytes], tuple[bytes, bytes]]) -> Headers:
@@ -148,7 +148,7 @@ def _lenient_fields(lines: list[bytes], parse: Callable[[bytes], tuple[bytes, by
         try:
             found.append(parse(line))
         except ProtocolViolation:
-            if _FRAMES.match(line):
+            if _FRAMES.search(line):  # anywhere: a CR alone, or a NUL, may be the end of a line for others
                 raise
     return tuple(found)
 
