@@ -492,6 +492,23 @@ class FailingTests(OriginsCase):
         self.assertEqual(self.failureResultOf(asked, gun.TimedOut).value.stage, "connect")
         self.end(world)
 
+    def test_refused_beside_one_that_lives(self) -> None:
+        """Where the only connection there is serves nothing that waits, and no other can be had, what waits fails, though not at once."""
+        world = OriginsWorld(h1)
+        world.make_peer = lambda: ScriptedPeer([("expect", b"/1"), ("send", b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nno")])
+        first = world.ask("/1")
+        world.pump()
+        self.successResultOf(first)
+        world.endpoint("example.org", 80).refuse()
+        second = world.ask("/2")
+        world.pump()
+        world.advance(2.0)
+        self.assertNoResult(second)
+        for _ in range(10):
+            world.advance(1.0)
+        self.failureResultOf(second, gun.ConnectFailed)
+        self.end(world)
+
     def test_given_up(self) -> None:
         """An attempt that hangs is given up with the last request that waited for it, and the next one makes its own."""
         world = OriginsWorld(h1, max_per_host=1)

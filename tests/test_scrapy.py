@@ -67,6 +67,14 @@ class RequestTests(CrawlCase):
         )
         self.assertIn(b"Content-Length: 0\r\n", self.sent(method="POST"))
 
+    def test_upgrade(self) -> None:
+        """A request that is answered by another protocol, as it asked, fails at once."""
+        world = CrawlWorld()
+        asked = world.ask(headers={"Upgrade": "echo", "Connection": "upgrade"})
+        world.feed(b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n")
+        self.failureResultOf(asked, DownloadFailedError)
+        self.end(world)
+
     def test_proxy_authorization(self) -> None:
         """What is for a proxy is not sent to an origin."""
         self.assertNotIn(b"secret", self.sent(headers={"Proxy-Authorization": "Basic secret"}))

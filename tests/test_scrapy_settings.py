@@ -79,6 +79,8 @@ class WayTests(CrawlCase):
             self.assertEqual([name for name, _ in first.identity.protocols or ()], ["http"])
             self.assertEqual(dict(first.fields), {b"Host": b"example.org", b"proxy-authorization": BASIC})
             self.assertIs(self.way("http://other.example/", proxy).identity, first.identity)
+            self.assertEqual(self.way("http://ann:secret@example.org/a", proxy).target, "http://example.org/a")
+            self.assertEqual(self.way("http://example.org/", proxy, bindaddress=["127.0.0.1", 0]).identity.bind_address, ("127.0.0.1", 0))
 
     def test_credentials_of_the_url(self) -> None:
         """Credentials in the URL of a proxy serve as well; those of the request go before."""

@@ -25,6 +25,8 @@ __all__ = ["Origin", "Shared"]
 
 #: After a connection failed while others of its origin live: how long, in seconds, these alone serve what waits.
 _CONTENT_SECONDS = 1.0
+#: So many may fail without anything that waits having been asked; then all that wait fail.
+_MOST_FAILURES = 5
 
 
 class Shared(Interface):
@@ -67,6 +69,7 @@ class Origin:
         self._spoken = identity.only  # what was spoken last
         self._failed_at: float | None = None  # where one failed though others live
         self._given_up = False  # whether something has stopped waiting
+        self._failures = 0  # how many have failed since anything was asked
 
     # What is asked: `asked.Asking`.
 
@@ -139,9 +142,11 @@ class Origin:
         self._remove(line)
         if line.asked or not self.queue:
             return
-        if self._lines:  # which may be all that the server wants of us
+        self._failures += 1
+        if self._lines and self._failures < _MOST_FAILURES:  # these may be all that the server wants of us
             self._failed_at = self._shared.deadlines.now()
-        else:
+        else:  # or they serve nothing that waits, and no others can be had
+            self._failures = 0
             self.refuse(reason or ConnectFailed("the server closed the connection before it took any request"))
 
     def was_idle(self, line: Line) -> bool:
@@ -150,6 +155,7 @@ class Origin:
 
     def asked(self, line: Line, kept: bool) -> None:
         """`line` was asked for something; `kept` says whether it was there from before."""
+        self._failures = 0
         self._shared.busy(line)
         self._shared.requests += 1
         self._shared.reused += kept

@@ -132,7 +132,7 @@ class Checkouts:
             checkout.fulfil(ask)
 
     def _timed_out(self, checkout: Checkout) -> None:
-        text = f"no connection of the pool was free within checkout_timeout = {self._timeout} seconds{self._circumstances()}"
+        text = f"no connection was free within checkout_timeout = {self._timeout} seconds{self._circumstances()}"
         self._fail(checkout, TimedOut("checkout", self._timeout, text))
 
     def _fail(self, checkout: Checkout, reason: GunError) -> None:

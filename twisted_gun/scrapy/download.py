@@ -13,7 +13,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from scrapy import signals
-from scrapy.exceptions import DownloadCancelledError, DownloadTimeoutError, ResponseDataLossError, StopDownload
+from scrapy.exceptions import DownloadCancelledError, DownloadFailedError, DownloadTimeoutError, ResponseDataLossError, StopDownload
 from scrapy.http import Headers
 from scrapy.responsetypes import responsetypes
 from twisted.internet.defer import Deferred
@@ -147,6 +147,10 @@ class Download(Receiver):
         if not self._over:
             self._request.meta["gun_trailers"] = Headers(event.headers)
             self._done()
+
+    def gun_upgrade(self, event: events.Upgrade) -> None:
+        self._stream = event.stream
+        self._fail(DownloadFailedError(f"{self._request.url} was answered by another protocol, as was asked; of that there is no response"))
 
     def gun_push(self, event: events.Push) -> None:
         event.pushed_stream.cancel()

@@ -105,7 +105,7 @@ def offers_http2(settings: BaseSettings) -> bool:
 
 def bind_address(value: str | tuple[str, int] | None) -> tuple[str, int] | None:
     """What DOWNLOAD_BIND_ADDRESS or the ``bindaddress`` of a request says, an address alone or with a port, as a pair."""
-    return (value, 0) if isinstance(value, str) else value
+    return (value, 0) if isinstance(value, str) else None if value is None else (value[0], value[1])
 
 
 def _titled(name: bytes) -> bytes:

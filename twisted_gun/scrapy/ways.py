@@ -74,7 +74,8 @@ class Ways:
             if not any(name == b"Host" for name, _ in fields):
                 fields.append((b"Host", netloc.encode("ascii")))
             fields += _for_proxy(proxy, authorization)
-            return Way(self._to_proxy(proxy, bind), request.url.partition("#")[0], fields)
+            # RFC 9110 section 4.2.4: a sender "MUST NOT generate the userinfo subcomponent" in a target.
+            return Way(self._to_proxy(proxy, bind), f"{found[1]}://{netloc}{target}".partition("#")[0], fields)
         identity = self._to_origin(scheme, netloc, proxy, authorization if proxy else None, bind)
         return Way(identity, target if target.startswith("/") else f"/{target}", fields)
 
