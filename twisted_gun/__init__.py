@@ -9,7 +9,8 @@ twisted_gun: an HTTP client for Twisted, made for connections that live long.
     body = await stream.await_body()
 """
 
-from twisted_gun.agent import GunAgent, GunResponse
+from typing import TYPE_CHECKING, Any
+
 from twisted_gun.connection import Connection
 from twisted_gun.content_handlers import ContentHandler, DataHandler, DecodeHandler, DecodeOptions, SseHandler, SseOptions
 from twisted_gun.cookies import Cookie, CookieStore, CookieUri, cookie_header, domain_match, path_match
@@ -86,6 +87,9 @@ from twisted_gun.receivers import Receiver
 from twisted_gun.service import GunClientService
 from twisted_gun.stream import Stream, StreamInfo
 from twisted_gun.tunnel import Tunnel
+
+if TYPE_CHECKING:
+    from twisted_gun.agent import GunAgent, GunResponse
 
 __version__ = "0.1.0"
 
@@ -199,3 +203,12 @@ __all__ = [
     "Truncated",
     "UpgradeRefused",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """What stands on ``twisted.web``, which takes its time to be imported, and brings h2: only for those who ask for it."""
+    if name in ("GunAgent", "GunResponse"):
+        from twisted_gun import agent
+
+        return getattr(agent, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
