@@ -454,7 +454,14 @@ class OptionTests(SynchronousTestCase):
 
     def test_refused(self) -> None:
         """Options that mean nothing here are refused."""
-        for options in ({"retry": 1}, {"transport": "tls"}, {"flaw": 1}, {"expect_timeout": -1}, {"expect_timeout": None}):
+        for options in (
+            {"retry": 1},
+            {"transport": "tls"},
+            {"flaw": 1},
+            {"protocols": ["raw"]},
+            {"expect_timeout": -1},
+            {"expect_timeout": None},
+        ):
             self.assertRaises(gun.OptionError, GunAgent, Clock(), **options)
 
     def test_reactor(self) -> None:

@@ -145,6 +145,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     (
         "gunclient.configuration",
         "gunclient.output",
+        "gunclient.patience",
         "gunclient.settings",
         "gunclient.counts",
         "gunclient.connecting",

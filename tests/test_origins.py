@@ -509,6 +509,25 @@ class FailingTests(OriginsCase):
         self.failureResultOf(second, gun.ConnectFailed)
         self.end(world)
 
+    def test_refused_at_once(self) -> None:
+        """Several that are refused at once are one failure: the connection that lives is about to serve what waits."""
+        world = OriginsWorld(ScriptedPeer)
+        world.ask("/0")
+        world.pump()
+        world.peers[0].send(OK)
+        world.pump()
+        world.ask("/busy")
+        world.endpoint("example.org", 80).refuse()
+        waiting = [world.ask(f"/{at}") for at in range(1, 6)]
+        world.pump()
+        world.advance(0.5)
+        self.assertEqual([each.called for each in waiting], [False] * 5)
+        for _ in range(6):
+            world.peers[0].send(OK)
+            world.pump()
+        self.assertEqual([self.body(world, each) for each in waiting], [b"ok"] * 5)
+        self.end(world)
+
     def test_given_up(self) -> None:
         """An attempt that hangs is given up with the last request that waited for it, and the next one makes its own."""
         world = OriginsWorld(h1, max_per_host=1)

@@ -73,6 +73,8 @@ class Expecting:
             self._start()
 
     def _start(self) -> None:
+        self._started = True
         starting: Deferred[Any] = maybeDeferred(self._producer.startProducing, self._consumer)
-        self._started = not (starting.called and isinstance(starting.result, Failure))  # else there is nothing to stop
+        if starting.called and isinstance(starting.result, Failure):
+            self._started = False  # there is nothing to stop
         starting.chainDeferred(self._finished)

@@ -124,6 +124,7 @@ class Origins:
         self._end_waiters: list[Deferred[None]] = []
         self.ending = False
         self.opened = self.requests = self.reused = self.repeated = 0
+        self.identity("https", "localhost", 443)  # options that fit no origin are refused at once
 
     def __repr__(self) -> str:
         return f"<Origins of {len(self._origins)} with {len(self._connections)} connections{' closed' if self.ending else ''}>"

@@ -25,7 +25,7 @@ __all__ = ["Origin", "Shared"]
 
 #: After a connection failed while others of its origin live: how long, in seconds, these alone serve what waits.
 _CONTENT_SECONDS = 1.0
-#: So many may fail without anything that waits having been asked; then all that wait fail.
+#: So often any may fail without anything that waits having been asked; then all that wait fail.
 _MOST_FAILURES = 5
 
 
@@ -69,7 +69,7 @@ class Origin:
         self._spoken = identity.only  # what was spoken last
         self._failed_at: float | None = None  # where one failed though others live
         self._given_up = False  # whether something has stopped waiting
-        self._failures = 0  # how many have failed since anything was asked
+        self._failures = 0  # how often any have failed since anything was asked
 
     # What is asked: `asked.Asking`.
 
@@ -142,9 +142,10 @@ class Origin:
         self._remove(line)
         if line.asked or not self.queue:
             return
-        self._failures += 1
+        now = self._shared.deadlines.now()
+        self._failures += self._failed_at is None or now - self._failed_at >= _CONTENT_SECONDS  # several at once are one
         if self._lines and self._failures < _MOST_FAILURES:  # these may be all that the server wants of us
-            self._failed_at = self._shared.deadlines.now()
+            self._failed_at = now
         else:  # or they serve nothing that waits, and no others can be had
             self._failures = 0
             self.refuse(reason or ConnectFailed("the server closed the connection before it took any request"))
