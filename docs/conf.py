@@ -28,3 +28,5 @@ suppress_warnings = ["ref.python"]
 
 html_theme = "furo"
 html_title = f"twisted_gun {release}"
+html_static_path = ["_static"]
+html_css_files = ["code.css"]

@@ -235,6 +235,18 @@ class WayTests(SynchronousTestCase):
         error = self.assertRaises(gun.OptionError, Way(url="http://host/", unix="path", proxies=("http://p",)).options, Clock())
         self.assertTrue(explain(error)[1].startswith("--proxy: "), error)
 
+    def test_words(self) -> None:
+        """What cannot be used is told in the words of a command line, not in Python's."""
+        options = Way(url="http://host/", proxies=("foo://x",)).options(Clock())
+        errors = [
+            self.assertRaises(gun.OptionError, gun.Options, proxy=options["proxy"]),
+            self.assertRaises(gun.OptionError, gun.WsOptions, protocols=("a b",)),
+        ]
+        for error, flag in zip(errors, ("--proxy", "--subprotocol"), strict=True):
+            line = explain(error)[1]
+            self.assertTrue(line.startswith(f"{flag}: expected "), line)
+            self.assertNotRegex(line, "None|list|callable")
+
     def test_fields(self) -> None:
         """A field of the caller's takes the place of ours, however its name is written."""
         way = Way(url="http://host/", headers=(("User-Agent", "me"), ("x", "1"), ("x", "2")))

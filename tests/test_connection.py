@@ -139,6 +139,14 @@ class OpeningTests(LifeCase):
             self.assertEqual((info.origin_scheme, info.origin_host, info.origin_port), expected)
             connection.close()
 
+    def test_url_and_transport(self) -> None:
+        """Another transport than the URL's is refused: no https goes in the clear."""
+        world = MemoryGun()
+        gun.open_url("https://a", transport="tls", reactor=world.clock, endpoint=world.endpoint).close()
+        for url, transport in (("https://a", "tcp"), ("wss://a", "tcp"), ("http://a", "tls")):
+            error = self.assertRaises(gun.OptionError, gun.open_url, url, transport=transport, reactor=Clock())
+            self.assertEqual(error.option, "transport")
+
     def test_bad_urls(self) -> None:
         """Other schemes, no host, a bad port or credentials raise InvalidRequest, which never shows a password."""
         for url in ("ftp://example.org", "example.org", "http://", "http://a:99999/", "http://a:b/", "http://u:secret@a/", "//a/", ""):

@@ -16,6 +16,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ProcessTerminated
 from twisted.internet.protocol import Factory, ProcessProtocol
+from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
@@ -72,7 +73,8 @@ class ArgumentsTests(SynchronousTestCase):
 
     def test_examples(self) -> None:
         """The page's examples are understood."""
-        examples = re.findall(r"^   \$ (?:.*\| )?twisted-gun ([^|>\n]+)", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+        page = re.sub(r"(\||\\)\n +", lambda split: split[1].strip("\\") + " ", PAGE.read_text(encoding="utf-8"))  # commands of two lines
+        examples = re.findall(r"^   \$ (?:.*\| )?twisted-gun ([^|>\n]+)", page, re.MULTILINE)
         commands = [parse(shlex.split(example))[0] for example in examples]
         self.assertEqual(set(commands), {"get", "ws", "sse"})
         self.assertGreater(len(commands), 7)
@@ -206,6 +208,26 @@ class ProcessTests(TestCase):
         run = self.start("exec GUN get gopher://host/")
         self.assertEqual((await run.ended, run.out), (3, b""))
 
+    async def test_closed_output(self) -> None:
+        """A standard output that was closed beforehand is one line and 23, unless nothing is to be written there."""
+        for command in (f"get {self.url}", "demo"):
+            run = self.start(f"exec GUN {command} >&-")
+            self.assertEqual((await run.ended, run.out), (23, b""), run.err)
+            self.assertRegex(run.err, rb"\Atwisted-gun: cannot write the standard output: [^\n]+\n\Z")
+        run = self.start("exec GUN demo >/dev/full")
+        self.assertEqual(await run.ended, 23)
+        self.assertEqual(run.err.count(b"\n"), 1, run.err)
+        run = self.start(f"exec GUN get -o {self.file} {self.url} >&-")
+        self.assertEqual((await run.ended, run.err, self.file.read_bytes()), (0, b"", b"hello"))
+
+    async def test_closed_error_output(self) -> None:
+        """Where the error output was closed beforehand nothing is told, and the status is as ever."""
+        for command, status in ((f"get --fail {self.url}", 0), ("get", 2), ("get gopher://host/", 3)):
+            run = self.start(f"exec GUN {command} 2>&-")
+            self.assertEqual((await run.ended, run.err), (status, b""), command)
+        run = self.start("exec GUN sse gopher://host/ <&- >&- 2>&-")
+        self.assertEqual(await run.ended, 3)
+
     async def test_head(self) -> None:
         """A reader that has seen enough ends it without a word, long before the end of the answer."""
         size = 64 << 20
@@ -222,6 +244,16 @@ class ProcessTests(TestCase):
         run.transport.signalProcess(signal.SIGINT)  # type: ignore[union-attr]
         self.assertEqual((await run.ended, run.out, run.err), (130, b"", b""))
         self.assertEqual(list(self.file.parent.glob(f"{self.file.name}*")), [])
+
+    async def test_interrupted_twice(self) -> None:
+        """Another Ctrl-C, or one that comes twice, changes nothing, and says nothing either."""
+        server = self.listen(partial(WebsocketPeer, [("send", "hello")], answer_close=False))
+        run = self.start(f"exec GUN ws --listen ws://{server}/")
+        await run.written(b"hello")
+        for _ in range(3):
+            run.transport.signalProcess(signal.SIGINT)  # type: ignore[union-attr]
+            await deferLater(self.reactor, 0.05)
+        self.assertEqual((await run.ended, run.out, run.err), (130, b"hello\n", b""))
 
     async def test_demo(self) -> None:
         """The demo ends with 0, says nothing on stderr, and needs nothing of where it is started."""

@@ -467,6 +467,7 @@ class OptionTests(ServiceCase):
         option: list[dict[str, Any]] = [
             {"host": "example.org", "port": 0},
             {"host": "example.org", "port": "80"},
+            {"url": "http://a:0"},
             {"host": "example.org"},
             {"url": "http://a", "port": 80},
             {"url": "http://a", "protocols": ["http", "http2"]},
@@ -476,14 +477,19 @@ class OptionTests(ServiceCase):
             {"url": "http://a", "unknown": 1},
             {"url": "http://a", "retry": -1},
             {"url": "http://a", "owner": 3},
+            {"url": "https://a", "transport": "tcp"},
+            {"url": "ws://a", "transport": "tls"},
             {"url": "http://a", "receiver": print, "owner": print},
             {"url": "https://a", "protocols": ["http", "raw"]},
         ]
         for given in option:
             self.assertRaises(gun.OptionError, GunClientService, **given)
         self.assertRaises(gun.OptionError, GunClientService)
+        for name in ("receiver", "owner", "reply_to"):
+            error = self.assertRaises(gun.OptionError, GunClientService, "http://a", **{name: 3})
+            self.assertEqual(error.option, name)
         self.assertRaises(gun.InvalidRequest, GunClientService, port=80)
-        for url in ("ftp://a", "a", "http://", "http://u:p@a", "http://a:0", "http://a:x", b"http://a", 3, "http://a b"):
+        for url in ("ftp://a", "a", "http://", "http://u:p@a", "http://a:x", 3, "http://a b"):
             self.assertRaises(gun.InvalidRequest, GunClientService, url)
 
     def test_secrets(self) -> None:
@@ -491,6 +497,30 @@ class OptionTests(ServiceCase):
         for url in ("http://user:hidden@a", "http://a:hidden"):
             error = self.assertRaises(gun.InvalidRequest, GunClientService, url)
             self.assertNotIn("hidden", str(error))
+
+    def test_child_that_raises(self) -> None:
+        """Where a child cannot be started nothing is, and what was started before it is stopped; the next start tries again."""
+
+        class Raising(Service):
+            fails = True
+
+            def startService(self) -> None:
+                if self.fails:
+                    raise ZeroDivisionError
+                Service.startService(self)
+
+        receiver, child = ServiceReceiver(), Raising()
+        service = self.service(receiver=receiver)
+        child.setServiceParent(service)
+        for _ in range(2):
+            self.assertRaises(ZeroDivisionError, service.startService)
+            self.assertEqual((service.running, receiver.running, service.connection), (0, 0, None))
+        self.assertEqual(receiver.told, ["start", "stop"] * 2)
+        child.fails = False
+        service.startService()
+        self.advance()
+        self.assertEqual((receiver.told[-1], child.running), ("up", 1))
+        self.stop(service)
 
     def test_bad_file(self) -> None:
         """A file that cannot be read raises at the start; then it does not run, and its children do not."""

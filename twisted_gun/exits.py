@@ -34,7 +34,7 @@ from twisted_gun.errors import (
 from twisted_gun.event_source import EventSourceFailed
 from twisted_gun.wire.frames import ErrorCode
 
-__all__ = ["Exit", "Unreadable", "Unwritable", "close_status", "explain", "one_line"]
+__all__ = ["Exit", "Unreadable", "Unwritable", "close_status", "explain", "in_words", "one_line"]
 
 
 class Exit(IntEnum):
@@ -85,6 +85,12 @@ _FLAGS = {
     "ws_opts.protocols": "--subprotocol",
 }
 
+#: What Python's callers are told to give, and what is typed; tests.test_command holds these against the errors.
+_WORDS = (
+    (", a list of them, 'env', or None", ", or env"),
+    ("a list of names, or of (name, protocol) pairs whose protocol is a callable or None; names are tokens", "names that are tokens"),
+)
+
 #: The limits of `DecodeHandler`.
 _DECODING = ("max_codings", "max_decoded_size", "max_ratio")
 
@@ -112,7 +118,7 @@ def explain(error: Exception) -> tuple[Exit, str]:
     if isinstance(error, Unreadable):
         return Exit.READ, _line(error)
     if isinstance(error, OptionError):
-        return Exit.UNUSABLE, _line(str(error).replace(error.option, _FLAGS.get(error.option, error.option), 1))
+        return Exit.UNUSABLE, _line(in_words(error, _FLAGS.get(error.option, error.option)))
     if isinstance(error, InvalidRequest):
         return Exit.UNUSABLE, _line(error)
     for each in _causes(error):
@@ -120,6 +126,14 @@ def explain(error: Exception) -> tuple[Exit, str]:
         if known is not None:
             return known[0], _line(each, known[1])
     return Exit.FAILED, _line(error)
+
+
+def in_words(error: OptionError, flag: str) -> str:
+    """What `error` says, in words of a command line whose option is `flag`: without values that only Python has."""
+    text = str(error).replace(error.option, flag, 1)
+    for pythons, ours in _WORDS:
+        text = text.replace(pythons, ours)
+    return text
 
 
 def close_status(code: int | None) -> int:

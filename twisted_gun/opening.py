@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,7 +22,7 @@ from twisted_gun.options.proxies import proxies_of_environment
 from twisted_gun.receivers import as_receiver
 from twisted_gun.request import Forward, proxy_fields
 
-__all__ = ["open", "open_unix", "open_url"]
+__all__ = ["check_path", "check_port", "open", "open_unix", "open_url", "place_of_url"]
 
 _PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 
@@ -42,9 +43,7 @@ def open(  # noqa: A001 - Gun's name
     `owner` is told of the connection, `reply_to` of all its streams: an `IReceiver` or a callable each. Options are those of
     `twisted_gun.Options`, as keywords or as `options`; bad ones raise `OptionError`, a bad host `InvalidRequest`.
     """
-    name = check_host(host)
-    if type(port) is not int or not 0 < port < 65536:
-        raise OptionError("port", "a whole number from 1 to 65535", port)
+    name, port = check_host(host), check_port(port)
     settled = make_options(options, keywords, port).settled(port)
     scheme = "https" if settled.transport == "tls" else "http"
     origin = Origin(scheme=scheme, host=name, port=port, authority=authority(name, port, _PORTS[scheme]))
@@ -61,8 +60,7 @@ def open_unix(
     **keywords: Any,
 ) -> Connection:
     """A connection to the UNIX socket at `path`; the requests are for localhost. Gun's gun:open_unix/2."""
-    if not isinstance(path, str) or not path or "\0" in path:
-        raise OptionError("path", "the path of a UNIX socket", path)
+    check_path(path)
     settled = make_options(options, keywords, 80).settled(80)
     scheme = "https" if settled.transport == "tls" else "http"
     origin = Origin(scheme=scheme, host="localhost", port=_PORTS[scheme], authority=b"localhost")
@@ -71,19 +69,46 @@ def open_unix(
 
 def open_url(url: str, **arguments: Any) -> Connection:
     """A connection to the origin of an http, https, ws or wss `url`, whose path is not looked at; otherwise as `open`."""
+    host, port, transport = place_of_url(url, arguments)
+    return open(host, port, **{**arguments, "transport": transport})
+
+
+def check_port(port: Any) -> int:
+    """`port`, if it is one; raises `OptionError`."""
+    if type(port) is not int or not 0 < port < 65536:
+        raise OptionError("port", "a whole number from 1 to 65535", port)
+    return port
+
+
+def check_path(path: Any) -> str:
+    """`path`, if a UNIX socket may be there; raises `OptionError`."""
+    if not isinstance(path, str) or not path or "\0" in path:
+        raise OptionError("path", "the path of a UNIX socket", path)
+    return path
+
+
+def place_of_url(url: Any, options: Mapping[str, Any]) -> tuple[str, int, str]:
+    """
+    Host, port and transport of `url`; raises `InvalidRequest`, or `OptionError` where `options` say another transport.
+
+    "https" says TLS wherever it is written: RFC 9110 section 4.2.2, "the client MUST ensure that its connection to the origin server is
+    secured".
+    """
     if not isinstance(url, (str, bytes)):
         raise InvalidRequest(f"url: expected str or bytes, not {type(url).__name__}")
     try:
         parts = urlsplit(url.decode("ascii", "replace") if isinstance(url, bytes) else url)
         port = _PORTS.get(parts.scheme, 0) if parts.port is None else parts.port
-    except ValueError as error:
-        raise InvalidRequest(f"url: {error}") from error
+    except ValueError:
+        raise InvalidRequest("url: it cannot be understood") from None
     if parts.scheme not in _PORTS or not parts.hostname:
-        raise InvalidRequest(f"url: expected http://host, or https, ws or wss, not {parts.scheme}://{parts.hostname or ''}")
-    if parts.username is not None:
+        raise InvalidRequest("url: expected http://host, or https, ws or wss")
+    if parts.username is not None or parts.password is not None:
         raise InvalidRequest("url: send credentials in an authorization header; they are not taken from the URL")
     transport = "tls" if parts.scheme in ("https", "wss") else "tcp"
-    return open(parts.hostname, port, **{"transport": transport, **arguments})
+    if options.get("transport", transport) != transport:
+        raise OptionError("transport", f"{transport!r}, as the URL has it, or to be left out", options["transport"])
+    return parts.hostname, check_port(port), transport
 
 
 def _start(origin: Origin, path: str | None, owner: Any, reply_to: Any, reactor: Any, options: Options) -> Connection:

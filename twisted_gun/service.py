@@ -8,18 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 from twisted.application.service import IService, MultiService, Service
 from twisted.internet.defer import Deferred, DeferredList, gatherResults, maybeDeferred
 from twisted.logger import Logger
 
 from twisted_gun.connection import Connection
-from twisted_gun.errors import GunError, InvalidRequest, OptionError, TimedOut
+from twisted_gun.errors import GunError, OptionError, TimedOut
 from twisted_gun.headers import check_host
 from twisted_gun.net.factory import backoff
+from twisted_gun.opening import check_path, check_port, open_unix, place_of_url
 from twisted_gun.opening import open as dial
-from twisted_gun.opening import open_unix
 from twisted_gun.options import Options, make_options
 from twisted_gun.receivers import as_receiver, check_timeout
 
@@ -27,7 +26,6 @@ __all__ = ["GunClientService"]
 
 #: Options that say when to dial again: who gives one of them has decided.
 _OF_RETRIES = frozenset({"retry", "retry_fun", "retry_timeout"})
-_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 
 
 class GunClientService(MultiService):
@@ -61,10 +59,11 @@ class GunClientService(MultiService):
         if receiver is not None and (owner is not None or reply_to is not None):
             raise OptionError("receiver", "to be left out where owner or reply_to is given: it stands for both")
         self._reactor = reactor
-        self._place, given = _place(url, host, port, path)
+        self._place, given = _place(url, host, port, path, keywords)
         self._options = _settled(options, {**given, **keywords}, self._place[-1])
         told = (receiver, receiver) if receiver is not None else (owner, reply_to)
-        self._owner, self._reply_to = as_receiver("owner", told[0]), as_receiver("reply_to", told[1])
+        names = ("receiver", "receiver") if receiver is not None else ("owner", "reply_to")
+        self._owner, self._reply_to = map(as_receiver, names, told)
         self._waiting: list[Deferred[Connection]] = []  # for a start
         self._leaving: list[Connection] = []  # those that were told to end
         self._children_run = False
@@ -98,16 +97,16 @@ class GunClientService(MultiService):
         """Start the children, then open the connection."""
         if self.running:
             return
-        if self._children_run:  # they were not stopped yet
-            Service.startService(self)
-        else:
-            self._children_run = True
-            MultiService.startService(self)
         try:
+            if self._children_run:  # they were not stopped yet
+                Service.startService(self)
+            else:
+                self._children_run = True
+                MultiService.startService(self)
             connection = self.connection = self._open()
-        except Exception:
-            self._children_run = False
-            MultiService.stopService(self)
+        except Exception:  # of a child, too
+            Service.stopService(self)
+            self._stop_children().addErrback(lambda failure: _log.failure("a child was not stopped well", failure))
             raise
         connection.when_terminated().addCallback(self._ended, connection)
         waiting, self._waiting = self._waiting, []
@@ -126,6 +125,9 @@ class GunClientService(MultiService):
         self._leaving = [each for each in self._leaving if each.info().state_name != "terminated"]
         if self.running or not self._children_run:  # it was started again meanwhile, or there is nothing left to do
             return None
+        return self._stop_children()
+
+    def _stop_children(self) -> Deferred[None]:
         self._children_run = False
         stopped = [maybeDeferred(each.stopService) for each in reversed(self.services) if each.running]
         return DeferredList(stopped).addCallback(lambda _: None)
@@ -156,37 +158,17 @@ class GunClientService(MultiService):
         waiter.errback(TimedOut("up", seconds, f"the connection was not up within {seconds} seconds (the service was not running)"))
 
 
-def _place(url: Any, host: Any, port: Any, path: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def _place(url: Any, host: Any, port: Any, path: Any, options: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """What is given to `open` or `open_unix`, and the options that follow from it."""
     given = [url is not None, host is not None or port is not None, path is not None]
     if sum(given) != 1:
         raise OptionError("url", "one of: a url, host and port, the path of a UNIX socket")
     if path is not None:
-        if not isinstance(path, str) or not path or "\0" in path:
-            raise OptionError("path", "the path of a UNIX socket", path)
-        return (path,), {}
-    if url is not None:
-        scheme, host, port = _split(url)
-        return (host, port), {"transport": "tls" if scheme in ("https", "wss") else "tcp"}
-    if type(port) is not int or not 0 < port < 65536:
-        raise OptionError("port", "a whole number from 1 to 65535", port)
-    return (check_host(host), port), {}
-
-
-def _split(url: Any) -> tuple[str, str, int]:
-    """Scheme, host and port."""
-    if not isinstance(url, str):
-        raise InvalidRequest(f"url: expected str, not {type(url).__name__}")
-    try:
-        parts = urlsplit(url)
-        port = _PORTS.get(parts.scheme, 0) if parts.port is None else parts.port
-    except ValueError:
-        raise InvalidRequest("url: it cannot be understood") from None
-    if parts.scheme not in _PORTS or not parts.hostname or not port:
-        raise InvalidRequest("url: expected http://host, or https, ws or wss")
-    if parts.username is not None or parts.password is not None:
-        raise InvalidRequest("url: send credentials in an authorization header; they are not taken from the URL")
-    return parts.scheme, check_host(parts.hostname), port
+        return (check_path(path),), {}
+    if url is None:
+        return (check_host(host), check_port(port)), {}
+    host, port, transport = place_of_url(url, options)
+    return (check_host(host), port), {"transport": transport}
 
 
 def _settled(options: Options | None, keywords: Mapping[str, Any], port: Any) -> Options:

@@ -6,6 +6,7 @@ What the options mean is in `gunclient/`.
 
 from __future__ import annotations
 
+import socket
 import sys
 from inspect import isclass
 from typing import IO, Any, ClassVar
@@ -21,6 +22,7 @@ from twisted_gun.gunclient.arguments import ARGUMENTS, Given
 from twisted_gun.gunclient.connecting import check_connection, named
 from twisted_gun.gunclient.cookie_file import CookieFile
 from twisted_gun.gunclient.daemon import Daemon
+from twisted_gun.gunclient.health import LOOPBACK
 from twisted_gun.gunclient.settings import SettingError, Settings, make_settings
 from twisted_gun.interfaces import IReceiver
 from twisted_gun.receivers import as_receiver
@@ -89,6 +91,7 @@ all in good order. With -n, the log is best kept apart from the output: --logger
             raise usage.UsageError(named(error)) from None
         self._check_cookies()
         self._check_daemon()
+        self._check_health()
         if self.settings.receiver is not None:
             self.receiver = _named_receiver(self.settings.receiver)
 
@@ -106,6 +109,21 @@ all in good order. With -n, the log is best kept apart from the output: --logger
         daemonizes = not parent.get("nodaemon", True)  # which only twistd has
         if self.settings.output == "-" and daemonizes:
             raise usage.UsageError("a daemon has no standard output: give --output a file, or use twistd -n")
+        if self.settings.output == "-" and sys.__stdout__ is None:  # its number may be that of anything by now
+            raise usage.UsageError("the standard output is closed: give --output a file")
+
+    def _check_health(self) -> None:
+        """Whether the port of health is free: who daemonizes could tell nobody later."""
+        if not self.settings.health:
+            return
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as Twisted does
+            try:
+                probe.bind((LOOPBACK, self.settings.health))
+                probe.listen()
+            except OSError as error:
+                place = f"port {self.settings.health} of {LOOPBACK}"
+                raise usage.UsageError(f"--health: {place} cannot be listened on: {error.strerror or error}") from None
 
 
 def _repeated_option(name: str, text: str) -> Any:
@@ -122,8 +140,22 @@ for _argument in ARGUMENTS.values():
 
 
 def makeService(options: Options) -> IService:
-    """The service that `options` ask for."""
-    return Daemon(options.settings, None if options.receiver is None else made_receiver(options.receiver))
+    """The service that `options` ask for; ends the process with a line where the user's receiver is none."""
+    receiver = None
+    if options.receiver is not None:
+        name = options.settings.receiver
+        try:
+            receiver = made_receiver(options.receiver)
+        except OptionError as error:
+            raise SystemExit(f"{sys.argv[0]}: --receiver: {name} makes none: {_plain(error)}") from None
+        except Exception as error:  # whatever the user's own code raises
+            raise SystemExit(f"{sys.argv[0]}: --receiver: {name} makes none: {type(error).__name__}: {error}") from error
+    return Daemon(options.settings, receiver)
+
+
+def _plain(error: OptionError) -> str:
+    ours = "an instance of a class derived from twisted_gun.Receiver, or all methods of its IReceiver, or a callable"
+    return str(error).removeprefix("receiver: ").replace("an IReceiver, a callable, or None", ours)
 
 
 def _named_receiver(name: str) -> Any:

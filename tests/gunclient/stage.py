@@ -10,6 +10,7 @@ from typing import Any
 
 from twisted.internet.protocol import Factory
 from twisted.internet.task import Clock
+from twisted.logger import formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from twisted_gun.gunclient import connecting, work
@@ -18,7 +19,7 @@ from twisted_gun.gunclient.daemon import Daemon
 from twisted_gun.gunclient.settings import Settings, make_settings
 from twisted_gun.testing import MemoryEndpoint, ScriptedPeer
 
-__all__ = ["DaemonCase", "FakeDestination", "Failing", "settings_of", "lines_of"]
+__all__ = ["DaemonCase", "FakeDestination", "Failing", "lines_of", "logged_by", "settings_of"]
 
 #: Noon of a day, in seconds since 1970.
 NOON = 1_795_953_600.0
@@ -27,6 +28,15 @@ NOON = 1_795_953_600.0
 def settings_of(**options: Any) -> Settings:
     """The settings by these options of the command line; a list is for one that is repeated, True for a flag."""
     return make_settings({name: Given(value, f"--{name}") for name, value in given(options).items()})
+
+
+def logged_by(case: SynchronousTestCase) -> list[str]:
+    """What is logged from now on, until the end of the test."""
+    lines: list[str] = []
+    observer: Any = lambda event: lines.append(formatEvent(event))  # noqa: E731 - shorter so
+    globalLogPublisher.addObserver(observer)
+    case.addCleanup(globalLogPublisher.removeObserver, observer)
+    return lines
 
 
 def given(options: dict[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from twisted_gun.gunclient.connecting import (
     headers_of,
     named,
     open_options,
+    patience,
     place_of,
 )
 from twisted_gun.net.factory import _Backoff
@@ -91,19 +92,15 @@ class OpenTests(SynchronousTestCase):
         self.assertEqual(self.options(retry_first=2, retry_longest=3).retry_fun, _Backoff(2.0, 3.0, True))
 
     def test_gives_up(self) -> None:
-        """Or after so many attempts, whose waits are chance, and grow up to the longest."""
-        options = self.options(retry=5, retry_first=1, retry_longest=4)
-        self.assertEqual(options.retry, 5)
-        assert options.retry_fun is not None
-        for left, longest in ((5, 1.0), (4, 2.0), (3, 4.0), (1, 4.0)):
-            waits = []
-            for _ in range(200):
-                decided = options.retry_fun(left, options)
-                self.assertEqual(decided["retries"], left - 1)
-                waits.append(decided["timeout"])
-            self.assertLessEqual(max(waits), longest)
-            self.assertGreater(max(waits), longest / 2)
-            self.assertLess(min(waits), longest / 2)
+        """With --retry something else decides, by the same waits."""
+        settings = settings_of(url="https://a", sse=True, retry=2, retry_first=1, retry_longest=4)
+        told: list[int] = []
+        decide = patience(settings, told.append)
+        assert decide is not None
+        waits = [decide(5, gun.Options())["timeout"] for _ in range(2)]
+        self.assertEqual(told, [2])
+        self.assertTrue(waits[0] <= 1.0 and waits[1] <= 2.0, waits)
+        self.assertIsNone(patience(settings_of(url="https://a", sse=True), told.append))
 
     def test_headers(self) -> None:
         """Who we are is said, unless something else is to be said."""
@@ -137,6 +134,10 @@ class PlaceTests(SynchronousTestCase):
     def test_named(self) -> None:
         """An error names the option as the command line does."""
         self.assertEqual(named(gun.OptionError("tls_opts.trust_root", "a file")), "--cacert: expected a file")
+        for name, value in (("proxy", "foo://x"), ("subprotocol", "a b")):
+            error = self.assertRaises(gun.OptionError, check_connection, settings_of(**{"url": "ws://a", name: [value]}))
+            self.assertTrue(named(error).startswith(f"--{name}: expected "), named(error))
+            self.assertNotRegex(named(error), "None|list|callable")
         self.assertEqual(named(gun.OptionError("other", "a file")), "other: expected a file")
         self.assertEqual(named(gun.GunError("some")), "some")
 

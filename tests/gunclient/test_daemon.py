@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 import signal
 import subprocess
@@ -77,6 +76,20 @@ class LifeTests(DaemonCase):
         self.successResultOf(stopped)
         lines_of(self.destination.written)
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_stopped_twice(self) -> None:
+        """Who stops it again waits for the same end, and is told of it too."""
+        daemon = self.daemon(get=["/"], closing_timeout=3)
+        self.destination.room = 0
+        first, second = daemon.stopService(), daemon.stopService()
+        self.advance()
+        self.assertNoResult(first)
+        self.assertNoResult(second)
+        self.destination.let()
+        self.successResultOf(first)
+        self.successResultOf(second)
+        self.assertEqual(self.events.count("stop"), 1)
+        self.successResultOf(daemon.stopService())
 
     def test_part_raises(self) -> None:
         """A receiver whose end fails is logged; all else is done."""
@@ -211,6 +224,59 @@ class SignalTests(DaemonCase):
         self.stop(self.daemon(get=["/"]))
 
 
+class RepeatTests(DaemonCase):
+    """A process that is told to end once more."""
+
+    def test_hurry(self) -> None:
+        """What is under way is waited for no longer; the last line is written all the same."""
+        daemon = self.daemon(get=["/"])
+        stopped = daemon.stopService()
+        self.advance(1.0)
+        self.assertNoResult(stopped)
+        daemon.hurry()
+        self.advance()
+        self.successResultOf(stopped)
+        self.assertEqual(self.events[-1], "stop")
+
+    def test_hurry_event_stream(self) -> None:
+        """An event stream is not waited for in any case."""
+        daemon = self.daemon(sse=True)
+        daemon.hurry()
+        self.stop(daemon)
+        self.assertEqual(self.events[-1], "stop")
+
+    def test_hurry_output(self) -> None:
+        """An output that takes nothing is waited for no longer either."""
+        self.make_peer = lambda: ScriptedPeer(answering())
+        daemon = self.daemon(get=["/"])
+        self.destination.room, self.destination.error = 5, Failing.full
+        stopped = daemon.stopService()
+        self.advance(1.0)
+        self.assertNoResult(stopped)
+        daemon.hurry()
+        self.successResultOf(stopped)
+        lines_of(self.destination.written)
+
+    def test_signals(self) -> None:
+        """While the process ends another signal means that, unless it comes at the same time; before it is the reactor's."""
+        reactor: Any = MemoryReactorClock()
+        reactor.callFromThread = lambda call: call()
+        handlers: dict[int, Any] = {}
+        self.patch(signal, "signal", handlers.__setitem__)
+        told: list[float] = []
+        repeats = module._Repeats(reactor, lambda: told.append(reactor.seconds()))
+        repeats.begin()
+        self.assertEqual(handlers, {})
+        for call, arguments, keywords in reactor.triggers["before"]["shutdown"]:
+            call(*arguments, **keywords)
+        self.assertEqual(set(handlers), {signal.SIGINT, signal.SIGTERM})
+        handlers[signal.SIGTERM](signal.SIGTERM, None)
+        reactor.advance(1.0)
+        handlers[signal.SIGINT](signal.SIGINT, None)
+        self.assertEqual(told, [1.0])
+        repeats.end()
+
+
 class LeaveTests(SynchronousTestCase):
     """How the process ends."""
 
@@ -227,8 +293,7 @@ class LeaveTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.reactor = self.Reactor()
-        self.exits: list[Any] = []
-        self.patch(atexit, "register", lambda *call: self.exits.append(call))
+        self.patch(module, "_at_exit", module._AtExit())
 
     def test_well(self) -> None:
         """Where all is well the reactor is stopped, and no more; twice is no mistake."""
@@ -236,17 +301,23 @@ class LeaveTests(SynchronousTestCase):
         module._leave(self.reactor, 0)
         self.assertEqual(self.reactor.stopped, 0)
         self.reactor.advance(0)
-        self.assertEqual((self.reactor.stopped, self.exits), (1, []))
+        module._at_exit()
+        self.assertEqual((self.reactor.stopped, module._at_exit.status), (1, 0))
 
     def test_status(self) -> None:
         """Else the process ends with the status, when all else has been done."""
         module._leave(self.reactor, Exit.FAILED)
         self.reactor.advance(0)
-        self.assertEqual((self.reactor.stopped, self.exits), (1, [(module._exit, 1)]))
+        self.assertEqual((self.reactor.stopped, module._at_exit.status), (1, 1))
+        module._leave(self.reactor, Exit.OK)
+        ended: list[int] = []
+        self.patch(module, "_exit", ended.append)
+        module._at_exit()
+        self.assertEqual(ended, [1])
 
     def test_exit(self) -> None:
-        """A process that ends so has written what was printed, and has the status."""
-        code = "import atexit, sys; from twisted_gun.gunclient.daemon import _exit; atexit.register(_exit, 7); print('said')"
+        """A process that ends so has written what was printed, and done what others do at the end, and has the status."""
+        code = "from twisted_gun.gunclient import daemon; import atexit; atexit.register(print, 'said'); daemon._at_exit.status = 7"
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=_environment())
         self.assertEqual((done.returncode, done.stdout, done.stderr), (7, "said\n", ""))
 

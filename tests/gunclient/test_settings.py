@@ -69,13 +69,21 @@ class AddressTests(SettingsCase):
         """A URL that is none, and none at all; a password in it is not shown."""
         for url in ("a.example", "ftp://a", "http://", "http://a:0", "unix:", "unix::/x", "unix:/a\0b", "unix:/a:/x y"):
             self.refused("--url", url=url, receiver="x")
-        self.assertNotIn("hidden", self.refused("--url", url="http://user:hidden@a", receiver="x"))
+        refused = self.refused("--url", "--header 'authorization: ...'", url="http://user:hidden@a", receiver="x")
+        self.assertNotIn("hidden", refused)
+        self.assertNotIn("auth=", refused)
         self.refused("--url", receiver="x")
 
     def test_secret(self) -> None:
         """A part of it may come from the environment."""
         self.patch(os, "environ", {"KEY": "a&b"})
         self.assertEqual(settings_of(url="http://a/?key={env:KEY}", sse=True).address.path, "/?key=a%26b")
+
+    def test_secret_in_a_path(self) -> None:
+        """So may a part of a path to get, which can add nothing to it but a value."""
+        self.patch(os, "environ", {"KEY": "p w&admin=1/../#"})
+        settings = settings_of(url="http://a", get=["/%2F?key={env:KEY}", "/b"])
+        self.assertEqual(settings.get, ("/%2F?key=p%20w%26admin%3D1%2F..%2F%23", "/b"))
 
 
 class WorkTests(SettingsCase):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import os
+import re
+import socket
 import subprocess
 import sys
 from typing import Any
@@ -46,6 +48,16 @@ def of_callables() -> Any:
 
 def nothing() -> None:
     """Make none."""
+
+
+def makes_a_number() -> int:
+    """Make none, either."""
+    return 3
+
+
+def raises() -> None:
+    """Make nothing at all."""
+    raise KeyError("x")
 
 
 class Served(Service, gun.Receiver):
@@ -150,6 +162,18 @@ class OptionsTests(OptionsCase):
             self.assertIn(part, self.refused(*arguments), arguments)
         self.assertIn("--proxy", self.refused("--proxy=http://p", "--receiver=a", "unix:/run/s"))
 
+    def test_health_port(self) -> None:
+        """A port that somebody else has is told while there is somebody to tell; one that is free stays so."""
+        with socket.socket() as other:
+            other.bind(("127.0.0.1", 0))
+            other.listen()
+            port = other.getsockname()[1]
+            refused = self.refused("--health", str(port), "ws://a")
+        self.assertIn(f"--health: port {port} of 127.0.0.1 ", refused)
+        self.assertNotIn("\n", refused)
+        self.assertEqual(self.options("--health", str(port), "ws://a").settings.health, port)
+        self.assertEqual(self.options("--health", str(port), "ws://a").settings.health, port)
+
     def test_older_twisted(self) -> None:
         """Where twistd would end with status 0 the process is ended here."""
         self.patch(tap, "_EXITS", False)
@@ -185,6 +209,12 @@ class OptionsTests(OptionsCase):
         self.options("--output", self.mktemp(), "ws://a", parent={"nodaemon": 0})
         self.options("--receiver", f"{__name__}.factory", "ws://a", parent={"nodaemon": 0})
 
+    def test_closed_output(self) -> None:
+        """Where the standard output was closed beforehand, a file is asked for."""
+        self.patch(sys, "__stdout__", None)
+        self.assertIn("the standard output is closed", self.refused("ws://a", parent={"nodaemon": 1}))
+        self.options("--output", self.mktemp(), "ws://a", parent={"nodaemon": 1})
+
 
 class ReceiverTests(OptionsCase):
     """A receiver of the user's own."""
@@ -207,6 +237,17 @@ class ReceiverTests(OptionsCase):
         self.assertIn("imported", self.refused("--receiver", "", "ws://a"))
         self.assertIn("neither", self.refused("--receiver", f"{__name__}.number", "ws://a"))
         self.assertRaises(gun.OptionError, self.made, "nothing")
+
+    def test_makes_none(self) -> None:
+        """What makes something else, or raises, is one line that names it, and the status is 1."""
+        for name, told in (
+            ("nothing", "not None"),
+            ("makes_a_number", "IReceiver, or a callable, not 3"),
+            ("raises", "KeyError: 'x'"),
+        ):
+            options = self.options("--receiver", f"{__name__}.{name}", "ws://a")
+            ended = self.assertRaises(SystemExit, tap.makeService, options)
+            self.assertRegex(str(ended.code), rf"^\S.*: --receiver: {re.escape(__name__)}\.{name} makes none: .*{re.escape(told)}$")
 
     def test_module_that_raises(self) -> None:
         """Whatever a module raises when it is imported, it is a usage error which says that."""

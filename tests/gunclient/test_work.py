@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 
 import twisted_gun as gun
 from tests.event_source_stage import CHUNKED, EVENTS, chunk
-from tests.gunclient.stage import DaemonCase
+from tests.gunclient.stage import DaemonCase, logged_by
 from tests.stage import OK, answer, answering
 from twisted_gun.testing import Http2Peer, RecordingReceiver, ScriptedPeer, WebsocketPeer
 
@@ -233,14 +233,41 @@ class GetTests(WorkCase):
         self.assertEqual(self.left, [0])
 
     def test_gives_up(self) -> None:
-        """After so many attempts it gives up, and the process ends with status 1."""
+        """After so many attempts it gives up, which a receiver is told, and the process ends with status 1."""
+        self.give_up(2, get=["/"])
+
+    def test_gives_up_at_once(self) -> None:
+        """One attempt may be enough."""
+        self.give_up(1, get=["/"])
+
+    def test_websocket_gives_up(self) -> None:
+        """A websocket has as many attempts."""
+        self.give_up(3, url="ws://a.example/")
+
+    def give_up(self, retry: int, **options: Any) -> None:
+        """What becomes of one whose server refuses every connection; why is logged once, besides the failure that came first."""
         self.endpoint.refuse()
-        self.daemon(get=["/"], retry=2)
-        self.clock.pump([0.5] * 10)
-        self.assertEqual(self.left, [1])
-        self.assertEqual(self.endpoint.attempts, 3)
-        finished = self.of("finished")[0]
-        self.assertIn("gave up after 2 retries", finished["reason"])
+        logged = logged_by(self)
+        receiver = RecordingReceiver()
+        self.daemon(receiver, output="-", retry=retry, **options)
+        self.clock.pump([0.5] * 20)
+        self.assertEqual((self.left, self.endpoint.attempts), ([1], retry))
+        reason = self.of("finished")[0]["reason"]
+        self.assertRegex(reason, f"^after {retry} failures? in a row .*refused")
+        errors = [event for event in receiver.events if type(event) is gun.Error and event.stream is None]
+        self.assertEqual([str(event.reason) for event in errors], [reason])
+        self.assertEqual([line.startswith("given up: ") for line in logged if "refused" in line], [False, True])
+
+    def test_lost_with_retry(self) -> None:
+        """A connection that was there comes back where one attempt is allowed; even if that may fail."""
+        self.daemon(get=["/"], every=10, retry=1)
+        self.peer.transport.loseConnection()
+        self.clock.pump([0.5] * 4)
+        self.assertEqual((self.left, self.endpoint.attempts), ([], 2))
+        self.endpoint.refuse()
+        self.peer.transport.loseConnection()
+        self.clock.pump([0.5] * 4)
+        self.assertEqual((self.left, self.endpoint.attempts), ([1], 3))
 
     def test_stop_waits(self) -> None:
         """At the end what is under way finishes."""

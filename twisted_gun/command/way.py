@@ -51,7 +51,7 @@ class Way:
     def options(self, reactor: Any) -> dict[str, Any]:
         """Those of a connection, but for what becomes of it when it fails; raises `OptionError`."""
         if self.unix is not None and self.proxies not in ((), ("env",)):
-            raise OptionError("proxy", "None for a UNIX socket")
+            raise OptionError("proxy", "to be left out for a UNIX socket")
         options: dict[str, Any] = {
             "reactor": reactor,
             "connect_timeout": self.connect_timeout,

@@ -58,7 +58,7 @@ class Argument:
 
 
 #: In these what is filled in is percent-encoded.
-_URLS = frozenset({"url", "proxy"})
+_URLS = frozenset({"url", "get", "proxy"})
 
 _REFERENCE = re.compile(r"\{(env|file):([^{}]+)\}")
 #: Nobody's password is longer than that.
@@ -168,7 +168,9 @@ def header(text: str) -> tuple[str, str]:
 _TABLE: Iterable[Argument] = (
     Argument(name="url", secret=True, help="An http, https, ws or wss URL, or unix:/path/of/socket[:/path]."),
     # What to do.
-    Argument(name="get", repeated=True, secret=True, help="Get this path, again and again; may be repeated."),
+    Argument(
+        name="get", repeated=True, secret=True, help="Get this path, again and again; may be repeated. A path in the URL does not count."
+    ),
     Argument(name="sse", flag=True, help="Follow the server-sent events of the URL."),
     Argument(name="ws", flag=True, help="Open a websocket at the URL; the default where that is ws or wss."),
     Argument(
@@ -209,7 +211,7 @@ _TABLE: Iterable[Argument] = (
     Argument(name="cookies", help="Keep cookies in this file."),
     Argument(name="cookies-every", convert=seconds, help="Seconds between two looks whether cookies are to be saved. [default: 60]"),
     # How long.
-    Argument(name="retry", convert=whole(1), help="Give up after so many attempts in a row, with exit status 1. [default: never]"),
+    Argument(name="retry", convert=whole(1), help="Give up, with exit status 1, when N attempts in a row have failed. [default: never]"),
     Argument(name="retry-first", convert=seconds, help="The longest first wait between two attempts. [default: 0.5, with --sse 3]"),
     Argument(name="retry-longest", convert=seconds, help="The longest wait between two attempts. [default: 60]"),
     Argument(name="ping", convert=seconds_or_none, help="Seconds between pings of websockets and HTTP/2, or none. [default: 30]"),

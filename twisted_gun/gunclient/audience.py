@@ -13,6 +13,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from twisted_gun import observations
+from twisted_gun.errors import ConnectFailed
 from twisted_gun.events import Down, Error, Up
 from twisted_gun.gunclient.counts import Counts
 from twisted_gun.gunclient.output import Output
@@ -93,7 +94,7 @@ def _log_connection(event: Any) -> None:
         _log.info("{connection} is up: {protocol}", connection=event.connection, protocol=event.protocol)
     elif type(event) is Down:
         _log.info("{connection} is down: {reason}", connection=event.connection, reason=event.reason or "in good order")
-    elif type(event) is Error and event.stream is None:
+    elif type(event) is Error and event.stream is None and not isinstance(event.reason, ConnectFailed):  # which is told at the end
         _log.error("{connection}: {reason}", connection=event.connection, reason=event.reason)
 
 

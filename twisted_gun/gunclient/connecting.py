@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.endpoints import UNIXClientEndpoint
 
 from twisted_gun import __version__
-from twisted_gun.errors import GunError
+from twisted_gun.errors import GunError, OptionError
+from twisted_gun.exits import in_words
+from twisted_gun.gunclient.patience import Patience
 from twisted_gun.gunclient.settings import Settings
 from twisted_gun.net.factory import backoff
 from twisted_gun.net.tls import connection_creator
-from twisted_gun.options import Options, RetryFunction
+from twisted_gun.options import Options
 
-__all__ = ["check_connection", "event_source_options", "headers_of", "open_options", "place_of"]
+__all__ = ["check_connection", "event_source_options", "headers_of", "named", "open_options", "patience", "place_of"]
 
 #: The command line's name for an option of the package.
 _NAMES = {
@@ -49,15 +50,19 @@ def open_options(settings: Settings) -> dict[str, Any]:
         "proxy": "env" if settings.proxy == ("env",) else settings.proxy,
         "proxy_mode": _proxy_mode(settings),
         "tls_opts": {"trust_root": settings.cacert, "client_certificate": settings.cert, "verify": not settings.insecure},
-        **_retries(settings),
+        "retry_fun": backoff(_first_wait(settings), settings.retry_longest),
     }
+
+
+def patience(settings: Settings, give_up: Callable[[int], object]) -> Patience | None:
+    """What decides instead, and calls `give_up`; None where nothing is ever given up."""
+    return None if settings.retry is None else Patience(settings.retry, _first_wait(settings), settings.retry_longest, give_up)
 
 
 def event_source_options(settings: Settings, reactor: Any) -> dict[str, Any]:
     """What `EventSource` is given besides its URL, but for who is told."""
     options = open_options(settings)
-    for name in ("retry", "retry_fun"):
-        options.pop(name, None)
+    del options["retry_fun"]
     longest = settings.retry_longest
     if settings.address.unix is not None:
         options["endpoint"] = UNIXClientEndpoint(reactor, settings.address.unix)
@@ -96,8 +101,9 @@ def check_connection(settings: Settings) -> None:
 
 def named(error: Exception) -> str:
     """What `error` says, with the option's name on the command line."""
-    text, option = str(error), getattr(error, "option", "")
-    return text.replace(option, f"--{_NAMES[option]}", 1) if option in _NAMES else text
+    if not isinstance(error, OptionError):
+        return str(error)
+    return in_words(error, f"--{_NAMES[error.option]}" if error.option in _NAMES else error.option)
 
 
 def _http(settings: Settings) -> dict[str, Any]:
@@ -123,18 +129,5 @@ def _proxy_mode(settings: Settings) -> str:
     return "tunnel" if through else settings.proxy_mode
 
 
-def _retries(settings: Settings) -> dict[str, Any]:
-    first = min(0.5, settings.retry_longest) if settings.retry_first is None else settings.retry_first
-    if settings.retry is None:
-        return {"retry_fun": backoff(first, settings.retry_longest)}
-    return {"retry": settings.retry, "retry_fun": _bounded(first, settings.retry_longest, random.random)}
-
-
-def _bounded(first: float, longest: float, chance: Callable[[], float]) -> RetryFunction:
-    """As `backoff`, but it counts."""
-
-    def decide(left: int, options: Options) -> Mapping[str, Any]:
-        longest_now = min(longest, first * 2.0 ** min(options.retry - left, 64))
-        return {"retries": left - 1, "timeout": chance() * longest_now}
-
-    return decide
+def _first_wait(settings: Settings) -> float:
+    return min(0.5, settings.retry_longest) if settings.retry_first is None else settings.retry_first

@@ -26,6 +26,7 @@ class CookieFile(Service):
         self._every = every
         self._reactor = reactor
         self._looks: LoopingCall | None = None
+        self._failure: str | None = None
         try:
             self.store.load(path)
         except FileNotFoundError:
@@ -46,16 +47,19 @@ class CookieFile(Service):
         self.save()
 
     def save(self) -> None:
-        """Save what has changed; where that fails it is logged, and tried again the next time."""
+        """Save what has changed; where that fails it is logged, once, and tried again the next time."""
         now = self._now()
         if now == self._saved:
             return
         try:
             self.store.save(self._path, session=True)
-        except OSError:
-            _log.failure("the cookies cannot be saved to {path}", path=self._path)
+        except OSError as error:
+            reason = str(error.strerror or error)
+            if reason != self._failure:  # once, not at each look
+                _log.error("the cookies cannot be saved to {path}: {reason}", path=self._path, reason=reason)
+            self._failure = reason
         else:
-            self._saved = now
+            self._saved, self._failure = now, None
 
     def _now(self) -> list[Cookie]:
         return list(self.store)

@@ -13,12 +13,14 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType
 from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.error import ReactorNotRunning
+from twisted.internet.interfaces import IReactorCore
 from twisted.logger import Logger
 
 from twisted_gun import __version__
@@ -62,6 +64,7 @@ class Daemon(Service):
         self._records = Records(now, data=not settings.no_data)
         self._audience = Audience(self._counts, self._records, receiver)
         self._output: Output | None = None
+        self._patience = settings.closing_timeout
         self._cookies = None if settings.cookies is None else CookieFile(settings.cookies, settings.cookies_every, reactor)
         store = None if self._cookies is None else self._cookies.store
         self._work = make_work(settings, self._audience, receiver, store, reactor, self._finished)
@@ -69,6 +72,8 @@ class Daemon(Service):
         #: Where health is told; None where it is not.
         self.health = None if settings.health is None else HealthService(health, settings.health, reactor)
         self._hangups = _Hangups(reactor, self.reopen)
+        self._stopping: list[Deferred[None]] = []  # who waits for the end
+        self._repeats = _Repeats(reactor, self.hurry)
 
     # IService.
 
@@ -81,6 +86,7 @@ class Daemon(Service):
         Service.startService(self)
         self._open_output()
         self._hangups.begin()
+        self._repeats.begin()
         settings = self._settings
         self._audience.say("start", version=__version__, pid=os.getpid(), url=str(settings.address), work=settings.work)
         for part in (self.health, self._cookies, self._work):
@@ -89,8 +95,18 @@ class Daemon(Service):
 
     def stopService(self) -> Deferred[None]:
         """End the work, write what is left, save cookies; fires when all of it is done."""
+        self._patience = self._settings.closing_timeout
         Service.stopService(self)
-        return Deferred.fromCoroutine(self._stop())
+        stopped: Deferred[None] = Deferred()
+        self._stopping.append(stopped)
+        if len(self._stopping) == 1:  # otherwise that is being done
+            Deferred.fromCoroutine(self._stop()).addBoth(self._stopped)
+        return stopped
+
+    def _stopped(self, result: Any) -> None:
+        waiting, self._stopping = self._stopping, []
+        for each in waiting:
+            each.callback(result)
 
     async def _stop(self) -> None:
         for part in (self._work, self._cookies):
@@ -98,10 +114,19 @@ class Daemon(Service):
                 await maybeDeferred(part.stopService).addErrback(_not_stopped, part)
         self._audience.say("stop", **self._sums())
         if self._output is not None:
-            await self._output.close(self._settings.closing_timeout)
+            await self._output.close(self._patience)
         if self.health is not None:
             await maybeDeferred(self.health.stopService)
         self._hangups.end()
+        self._repeats.end()
+
+    def hurry(self) -> None:
+        """End at once what is ending."""
+        _log.warn("told to end once more: nothing is waited for any longer")
+        self._patience = 0.0
+        self._work.hurry()
+        if self._output is not None and self._output.closing:
+            self._output.abandon()
 
     def reopen(self) -> None:
         """Begin a new file of output, where the old one was moved away."""
@@ -203,6 +228,42 @@ class _Hangups:
         self._reactor.callFromThread(self._hung_up)
 
 
+#: Seconds in which a signal is the same one: some senders signal a process and its group.
+_SAME_SIGNAL = 1.0
+
+
+class _Repeats:
+    """Calls `again` where the process, while it ends, is told to end once more: the reactor would only complain of that."""
+
+    def __init__(self, reactor: Any, again: Callable[[], object]) -> None:
+        self._reactor = reactor
+        self._again = again
+        self._trigger: Any = None
+        self._since = 0.0
+
+    def begin(self) -> None:
+        """Look out for the end of the process."""
+        if IReactorCore.providedBy(self._reactor):
+            self._trigger = self._reactor.addSystemEventTrigger("before", "shutdown", self._ending)
+
+    def end(self) -> None:
+        """Look out no more."""
+        trigger, self._trigger = self._trigger, None
+        if trigger is not None:
+            self._reactor.removeSystemEventTrigger(trigger)
+
+    def _ending(self) -> None:
+        self._trigger = None
+        self._since = self._reactor.seconds()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            with suppress(ValueError):  # not the main thread
+                signal.signal(number, self._signalled)
+
+    def _signalled(self, number: int, frame: FrameType | None) -> None:
+        if self._reactor.seconds() - self._since >= _SAME_SIGNAL:
+            self._reactor.callFromThread(self._again)
+
+
 def _leave(reactor: Any, status: int) -> None:
     """Stop the reactor, in good order; then the process ends with `status`, for which twistd has no other way."""
 
@@ -212,9 +273,23 @@ def _leave(reactor: Any, status: int) -> None:
         except ReactorNotRunning:  # it is being stopped already
             pass
 
-    if status:
-        atexit.register(_exit, int(status))
+    _at_exit.status = int(status) or _at_exit.status
     reactor.callLater(0, stop)
+
+
+class _AtExit:
+    """Ends the process with `status`, unless that is 0, when all else has been done that is to be done then."""
+
+    status = 0
+
+    def __call__(self) -> None:
+        if self.status:
+            _exit(self.status)
+
+
+_at_exit = _AtExit()
+# What is registered first is called last: a receiver's functions, say, are called before it.
+atexit.register(_at_exit)
 
 
 def _exit(status: int) -> None:

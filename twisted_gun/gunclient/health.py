@@ -15,9 +15,10 @@ from twisted.logger import Logger
 from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
-__all__ = ["Health", "HealthService"]
+__all__ = ["Health", "HealthService", "LOOPBACK"]
 
-_LOOPBACK = "127.0.0.1"
+#: Where it is served.
+LOOPBACK = "127.0.0.1"
 
 
 class Health:
@@ -54,7 +55,7 @@ class HealthService(Service):
 
     def _listen(self) -> None:
         if self._listening is None:
-            self._listening = self._reactor.listenTCP(self._port, self._site, interface=_LOOPBACK)
+            self._listening = self._reactor.listenTCP(self._port, self._site, interface=LOOPBACK)
             self.address = self._listening.getHost()
             _log.info("health is served on http://{host}:{port}/health", host=self.address.host, port=self.address.port)
 
@@ -106,6 +107,10 @@ class _Site(Site):
 
     def __init__(self, root: Resource) -> None:
         Site.__init__(self, root, timeout=30)
+
+    def logPrefix(self) -> str:
+        """For the log."""
+        return "health"
 
     def log(self, request: Any) -> None:
         """Whoever asks every few seconds is not worth a line each time."""

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
 from twisted_gun.gunclient.files import Destination, gone
@@ -69,7 +69,7 @@ class Output:
         self._untold = 0  # lines that were dropped since that was told
         self._retry: Any = None
         self._waits = False  # for the destination
-        self._ended: Deferred[None] | None = None
+        self._closing: list[Deferred[None]] = []  # who waits for the end
         self._deadline: Any = None
         self._destination: Destination | None = open_destination(self._lost)
 
@@ -91,9 +91,9 @@ class Output:
             # A line of which a part was written waits for a file that takes no more: the new one gets all of it.
             if not self._destination.reopen(self._at):
                 return
-        except OSError:
+        except OSError as error:
             self.counts.errors += 1
-            _log.failure("the output cannot be opened again, and goes on as it was")
+            _log.error("the output cannot be opened again ({reason}), and goes on as it was", reason=error.strerror or error)
             return
         self.counts.reopened += 1
         self.waiting += self._at
@@ -102,14 +102,23 @@ class Output:
 
     def close(self, timeout: float) -> Deferred[None]:
         """Write what waits, for at most `timeout` seconds, and write no more; no half of a line is left behind in a file."""
-        ended: Deferred[None] = Deferred()
-        self._ended = ended
         if self._destination is None:
-            ended.callback(None)
-            return ended
-        self._deadline = self._reactor.callLater(timeout, self._end)
+            return succeed(None)
+        ended: Deferred[None] = Deferred()
+        self._closing.append(ended)
+        if self._deadline is None:
+            self._deadline = self._reactor.callLater(timeout, self._end)
         self._try_again()
         return ended
+
+    @property
+    def closing(self) -> bool:
+        """Whether it writes only what still waits."""
+        return bool(self._closing)
+
+    def abandon(self) -> None:
+        """Write no more, whatever waits."""
+        self._end()
 
     # Writing.
 
@@ -126,7 +135,7 @@ class Output:
             else:
                 self._waits = self._destination.when_ready(self._ready)
         self._weigh()
-        if self._ended is not None and not self._lines:
+        if self._closing and not self._lines:
             self._end()
 
     def _took(self, taken: int, line: bytes) -> None:
@@ -199,8 +208,8 @@ class Output:
         self._lines.clear()
         self.waiting = self._at = 0
         self._weigh()
-        if self._ended is not None:
-            self._ended.callback(None)
+        for ended in self._closing:
+            ended.callback(None)
 
 
 _log = Logger()

@@ -156,7 +156,10 @@ def _address(given: Mapping[str, Given], url: str | None) -> Address:
     try:
         target = parse_url(url)
     except InvalidRequest as error:
-        raise SettingError(f"{given['url'].where}: {str(error).removeprefix('url: ')}") from None
+        # What Python's callers would do is of no use here.
+        credentials = "credentials are not taken from the URL; send them by --header 'authorization: ...'"
+        told = credentials if "auth=" in str(error) else str(error).removeprefix("url: ")
+        raise SettingError(f"{given['url'].where}: {told}") from None
     return Address(scheme=target.scheme, host=target.host, port=target.port, path=target.path)
 
 

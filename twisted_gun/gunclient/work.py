@@ -16,12 +16,12 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from twisted_gun.connection import Connection
-from twisted_gun.errors import GunError, LimitReached, UpgradeRefused
+from twisted_gun.errors import ConnectFailed, GunError, LimitReached, UpgradeRefused
 from twisted_gun.event_source import EventSource, EventSourceFailed
 from twisted_gun.event_source_request import sendable
 from twisted_gun.events import Error, Response, Upgrade
 from twisted_gun.gunclient.audience import Attempts, Audience
-from twisted_gun.gunclient.connecting import event_source_options, headers_of, open_options, place_of
+from twisted_gun.gunclient.connecting import event_source_options, headers_of, open_options, patience, place_of
 from twisted_gun.gunclient.settings import Settings
 from twisted_gun.net.timer import Deadlines
 from twisted_gun.service import GunClientService
@@ -36,7 +36,9 @@ _STEADY_SECONDS = 10.0
 Finished = Callable[["GunError | None"], object]
 
 
-def make_work(settings: Settings, audience: Audience, receiver: Any, cookies: Any, reactor: Any, finished: Finished) -> Service:
+def make_work(
+    settings: Settings, audience: Audience, receiver: Any, cookies: Any, reactor: Any, finished: Finished
+) -> _Connected | EventStream:
     """The work that `settings` ask for; a `receiver` that is a service is started and stopped with it."""
     shared = {"cookie_store": cookies, "event_handler": Attempts(audience.counts)}
     if settings.work == "sse":
@@ -54,12 +56,20 @@ class _Connected(GunClientService):
             self._errand = Gets(self, settings, audience, reactor)
         elif settings.work == "ws":
             self._errand = Websocket(self, settings, audience, reactor)
-        options = {**open_options(settings), **shared, "on_up": None if self._errand is None else self._errand.up}
+        self._audience = audience
+        self._gave_up: ConnectFailed | None = None
+        self._patience = patience(settings, self._give_up)
+        options = {**open_options(settings), **shared, "on_up": self._went_up}
+        if self._patience is not None:
+            options["retry_fun"] = self._patience
         GunClientService.__init__(self, **place_of(settings), receiver=audience, reactor=reactor, **options)
         if IService.providedBy(receiver):
             receiver.setServiceParent(self)
 
     def startService(self) -> None:
+        self._gave_up = None
+        if self._patience is not None and not self.running:
+            self._patience.begin()
         GunClientService.startService(self)
         if self._errand is not None:
             self._errand.begin()
@@ -69,10 +79,35 @@ class _Connected(GunClientService):
             self._errand.end()
         return GunClientService.stopService(self)
 
-    def _ended(self, reason: GunError | None, connection: Connection) -> None:
-        GunClientService._ended(self, reason, connection)
+    def _went_up(self, connection: Connection) -> None:
+        if self._patience is not None:
+            self._patience.up()
+        if self._errand is not None:
+            self._errand.up(connection)
+
+    def _give_up(self, failed: int) -> None:
+        """Enough attempts have failed; the connection, which asks whether to go on, is ended after the answer."""
+        self._gave_up = ConnectFailed(
+            f"after {failed} failure{'s' if failed > 1 else ''} in a row (--retry), the last of them: {self._audience.counts.last_failure}"
+        )
+        self._clock().callLater(0, self._close, self.connection, self._gave_up)
+
+    def _close(self, connection: Connection, reason: ConnectFailed) -> None:
         if connection is self.connection:
-            self._finished(reason)
+            try:
+                self._audience.tell(Error(connection=connection, stream=None, reason=reason))
+            finally:  # the user's receiver may raise
+                connection.close()
+
+    def hurry(self) -> None:
+        """Nothing that is under way is waited for any longer."""
+        for each in list(self._leaving):
+            each.close()
+
+    def _ended(self, reason: GunError | None, connection: Connection) -> None:
+        # Not the service's own: who is told of the end here says why, once.
+        if connection is self.connection:
+            self._finished(self._gave_up or reason)
 
 
 class Gets:
@@ -255,6 +290,9 @@ class EventStream(Service):
             source.close()
             ended = source.when_closed()
         return ended.addCallback(lambda _: None if self._receiver is None else self._receiver.stopService())
+
+    def hurry(self) -> None:
+        """There is nothing that is waited for but a receiver of the user's own."""
 
     def _ask(self) -> None:
         address = self._settings.address
