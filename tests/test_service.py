@@ -13,33 +13,11 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 import twisted_gun as gun
+from tests.services import ServiceReceiver
 from tests.stage import OK
 from twisted_gun.net.factory import _Backoff
 from twisted_gun.service import GunClientService
 from twisted_gun.testing import MemoryEndpoint, RecordingReceiver, ScriptedPeer
-
-
-class ServiceReceiver(Service, gun.Receiver):
-    """A receiver that is a service: it keeps what happens to it, in order; `stopping` is what its end waits for."""
-
-    def __init__(self) -> None:
-        self.told: list[str] = []
-        self.stopping: Deferred[None] | None = None
-
-    def startService(self) -> None:
-        Service.startService(self)
-        self.told.append("start")
-
-    def stopService(self) -> Deferred[None] | None:
-        Service.stopService(self)
-        self.told.append("stop")
-        return self.stopping
-
-    def gun_up(self, event: gun.Up) -> None:
-        self.told.append("up")
-
-    def gun_response(self, event: gun.Response) -> None:
-        self.told.append("response")
 
 
 class ServiceCase(SynchronousTestCase):

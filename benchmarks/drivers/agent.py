@@ -10,13 +10,12 @@ import treq
 from treq.client import HTTPClient
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.endpoints import wrapClientTLS
-from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.ssl import Certificate, trustRootFromCertificates
-from twisted.python.failure import Failure
-from twisted.web.client import URI, Agent, BrowserLikePolicyForHTTPS, HTTPConnectionPool, ResponseDone, readBody
+from twisted.web.client import URI, Agent, BrowserLikePolicyForHTTPS, HTTPConnectionPool, readBody
 from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
 
+from benchmarks.drivers.counting import Counting
 from benchmarks.scenarios import Download, Job, Measurement, check_small, measure
 from twisted_gun.endpoints import HttpConnectEndpoint
 
@@ -34,7 +33,7 @@ async def agent(reactor: Any, job: Job) -> Measurement:
     async def big() -> None:
         response = await client.agent.request(b"GET", url)
         done: Deferred[Download] = Deferred()
-        response.deliverBody(_Counting(done))
+        response.deliverBody(Counting(done))
         (await done).check(response.code)
 
     return await client.measure(big if job.scenario.download else small)
@@ -98,20 +97,3 @@ class _Tunnels:
     def endpointForURI(self, uri: URI) -> Any:
         tunnel = HttpConnectEndpoint(self._reactor, self._proxy, uri.host.decode("ascii"), uri.port)
         return wrapClientTLS(self._policy.creatorForNetloc(uri.host, uri.port), tunnel)
-
-
-class _Counting(Protocol):
-    """Counts a body, then tells `done`."""
-
-    def __init__(self, done: Deferred[Download]) -> None:
-        self._done = done
-        self._download = Download()
-
-    def dataReceived(self, data: bytes) -> None:
-        self._download.add(data)
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        if reason.check(ResponseDone):
-            self._done.callback(self._download)
-        else:
-            self._done.errback(reason)

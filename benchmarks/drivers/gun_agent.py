@@ -8,10 +8,9 @@ from typing import Any
 import treq
 from treq.client import HTTPClient
 from twisted.internet.defer import Deferred, gatherResults
-from twisted.internet.protocol import Protocol, connectionDone
-from twisted.python.failure import Failure
-from twisted.web.client import ResponseDone, readBody
+from twisted.web.client import readBody
 
+from benchmarks.drivers.counting import Counting
 from benchmarks.scenarios import Download, Job, Measurement, check_small, measure
 from twisted_gun.agent import GunAgent
 
@@ -29,7 +28,7 @@ async def agent(reactor: Any, job: Job) -> Measurement:
     async def big() -> None:
         response: Any = await client.request(b"GET", url)
         done: Deferred[Download] = Deferred()
-        response.deliverBody(_Counting(done))
+        response.deliverBody(Counting(done))
         (await done).check(response.code)
 
     return await _measure(client, job, big if job.scenario.download else small)
@@ -73,20 +72,3 @@ async def _measure(client: GunAgent, job: Job, once: Callable[[], Awaitable[None
         return await measure(job, repeat)
     finally:
         await client.close()
-
-
-class _Counting(Protocol):
-    """Counts a body, then tells `done`."""
-
-    def __init__(self, done: Deferred[Download]) -> None:
-        self._done = done
-        self._download = Download()
-
-    def dataReceived(self, data: bytes) -> None:
-        self._download.add(data)
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        if reason.check(ResponseDone):
-            self._done.callback(self._download)
-        else:
-            self._done.errback(reason)

@@ -7,39 +7,16 @@ import os
 import random
 from typing import Any
 
-from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 
 import twisted_gun as gun
 from tests.event_source_stage import CHUNKED, EVENTS, chunk
 from tests.gunclient.stage import DaemonCase, logged_by
+from tests.services import ServiceReceiver
 from tests.stage import OK, answer, answering
 from twisted_gun.testing import Http2Peer, RecordingReceiver, ScriptedPeer, WebsocketPeer
 
 FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-
-class ServiceReceiver(Service, gun.Receiver):
-    """A receiver that is a service, and says what happens to it."""
-
-    def __init__(self) -> None:
-        self.told: list[str] = []
-        self.stopping: Deferred[None] | None = None
-
-    def startService(self) -> None:
-        Service.startService(self)
-        self.told.append("start")
-
-    def stopService(self) -> Deferred[None] | None:
-        Service.stopService(self)
-        self.told.append("stop")
-        return self.stopping
-
-    def gun_up(self, event: gun.Up) -> None:
-        self.told.append("up")
-
-    def gun_response(self, event: gun.Response) -> None:
-        self.told.append("response")
 
 
 class WorkCase(DaemonCase):
