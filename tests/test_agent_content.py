@@ -168,6 +168,28 @@ class FlowTests(AgentCase):
         self.assertTrue(taker.reason is not None and taker.reason.check(ResponseDone))
         self.end(world)
 
+    def test_resumed_to_the_end(self) -> None:
+        """What arrived in a pause, over HTTP/2 to the end, comes of itself where the protocol goes on."""
+        given: tuple[dict[str, str], ...] = ({}, {"x-sum": "1"})
+        for fields in given:
+            world = AgentWorld(Http2Peer, protocols=["http2"])
+            taker = Taker()
+            asked, peer = world.ask(), world.peer
+            peer.send_headers(peer.requests[0], {":status": "200"})
+            world.pump()
+            self.successResultOf(asked).deliverBody(taker)
+            transport: Any = taker.transport
+            transport.pauseProducing()
+            peer.send_data(peer.requests[0], b"wikipedia", fin=not fields)
+            if fields:
+                peer.trailers(peer.requests[0], fields)
+            world.pump()
+            self.assertEqual((taker.data, taker.reason), (b"", None))
+            transport.resumeProducing()
+            self.assertEqual(taker.data, b"wikipedia")
+            self.assertTrue(taker.reason is not None and taker.reason.check(ResponseDone))
+            self.end(world)
+
     def test_resumed_from_within(self) -> None:
         """Pausing and going on from within a piece keeps the order."""
         world = AgentWorld()

@@ -128,12 +128,14 @@ class Content(Receiver):
             self._flush()
 
     def _hold(self, held: bool) -> None:
-        if held is not self._held and self.ended is None and self._stream is not None:
-            self._held = held
-            self._stream._hold(held)
-            self._stream._stalled = held and not self._taken
-            if self._stream._stalled and self._stream.connection._on_room is not None:
-                self._stream.connection._on_room()
+        stream = self._stream
+        if held is self._held or self.ended is not None or stream is None:
+            return
+        self._held = held
+        stream._stalled = held and not self._taken
+        stream._hold(held)  # which may tell what waited, to the end even
+        if stream._stalled and stream.connection._on_room is not None:
+            stream.connection._on_room()
 
     # From the response.
 
