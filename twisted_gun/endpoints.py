@@ -53,7 +53,7 @@ from twisted_gun.net.hop import HopOptions
 from twisted_gun.net.proxied import TunnelEndpoint, proxy_of
 from twisted_gun.net.proxy import Proxy
 from twisted_gun.options import Options, ProxyUrl, TcpOptions, TlsOptions, nested
-from twisted_gun.options.checks import credential, fits_basic, fits_socks, is_number
+from twisted_gun.options.checks import PORT, credential, fits_basic, fits_socks, is_number
 from twisted_gun.options.proxies import proxy_urls
 from twisted_gun.request import proxy_fields
 
@@ -166,7 +166,7 @@ _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 def _described(reactor: Any, host: Text, port: Text, proxy: Text) -> tuple[Any, str, int]:
     number, way = _text(port), _text(proxy)
     if not (number.isascii() and number.isdigit()):
-        raise OptionError("port", "a whole number from 1 to 65535", number)
+        raise OptionError("port", PORT, number)
     return (way if _URL.match(way) else clientFromString(reactor, way)), _text(host), int(number)
 
 

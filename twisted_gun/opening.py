@@ -18,11 +18,12 @@ from twisted_gun.net.dial import endpoint_for
 from twisted_gun.net.proxied import ProxiedEndpoint, proxied_endpoint
 from twisted_gun.net.tls import TlsEndpoint
 from twisted_gun.options import Options, ProxyUrl, make_options
+from twisted_gun.options.checks import check_port
 from twisted_gun.options.proxies import proxies_of_environment
 from twisted_gun.receivers import as_receiver
 from twisted_gun.request import Forward, proxy_fields
 
-__all__ = ["check_path", "check_port", "open", "open_unix", "open_url", "place_of_url"]
+__all__ = ["check_path", "open", "open_unix", "open_url", "place_of_url"]
 
 _PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 
@@ -71,13 +72,6 @@ def open_url(url: str, **arguments: Any) -> Connection:
     """A connection to the origin of an http, https, ws or wss `url`, whose path is not looked at; otherwise as `open`."""
     host, port, transport = place_of_url(url, arguments)
     return open(host, port, **{**arguments, "transport": transport})
-
-
-def check_port(port: Any) -> int:
-    """`port`, if it is one; raises `OptionError`."""
-    if type(port) is not int or not 0 < port < 65536:
-        raise OptionError("port", "a whole number from 1 to 65535", port)
-    return port
 
 
 def check_path(path: Any) -> str:

@@ -17,9 +17,10 @@ from twisted_gun.connection import Connection
 from twisted_gun.errors import GunError, OptionError, TimedOut
 from twisted_gun.headers import check_host
 from twisted_gun.net.factory import backoff
-from twisted_gun.opening import check_path, check_port, open_unix, place_of_url
+from twisted_gun.opening import check_path, open_unix, place_of_url
 from twisted_gun.opening import open as dial
 from twisted_gun.options import Options, make_options
+from twisted_gun.options.checks import check_port
 from twisted_gun.receivers import as_receiver, check_timeout
 
 __all__ = ["GunClientService"]

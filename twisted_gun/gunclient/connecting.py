@@ -16,7 +16,7 @@ from twisted_gun.net.factory import backoff
 from twisted_gun.net.tls import connection_creator
 from twisted_gun.options import Options
 
-__all__ = ["check_connection", "event_source_options", "headers_of", "named", "open_options", "patience", "place_of"]
+__all__ = ["check_connection", "event_source_options", "first_wait", "headers_of", "named", "open_options", "patience", "place_of"]
 
 #: The command line's name for an option of the package.
 _NAMES = {
@@ -50,13 +50,13 @@ def open_options(settings: Settings) -> dict[str, Any]:
         "proxy": "env" if settings.proxy == ("env",) else settings.proxy,
         "proxy_mode": _proxy_mode(settings),
         "tls_opts": {"trust_root": settings.cacert, "client_certificate": settings.cert, "verify": not settings.insecure},
-        "retry_fun": backoff(_first_wait(settings), settings.retry_longest),
+        "retry_fun": backoff(first_wait(settings), settings.retry_longest),
     }
 
 
 def patience(settings: Settings, give_up: Callable[[int], object]) -> Patience | None:
     """What decides instead, and calls `give_up`; None where nothing is ever given up."""
-    return None if settings.retry is None else Patience(settings.retry, _first_wait(settings), settings.retry_longest, give_up)
+    return None if settings.retry is None else Patience(settings.retry, first_wait(settings), settings.retry_longest, give_up)
 
 
 def event_source_options(settings: Settings, reactor: Any) -> dict[str, Any]:
@@ -129,5 +129,6 @@ def _proxy_mode(settings: Settings) -> str:
     return "tunnel" if through else settings.proxy_mode
 
 
-def _first_wait(settings: Settings) -> float:
+def first_wait(settings: Settings) -> float:
+    """The longest first wait in seconds, but of event streams."""
     return min(0.5, settings.retry_longest) if settings.retry_first is None else settings.retry_first

@@ -12,7 +12,12 @@ from typing import Any
 
 from twisted_gun.options import Options
 
-__all__ = ["Patience"]
+__all__ = ["Patience", "longest_wait"]
+
+
+def longest_wait(failed: int, first: float, longest: float) -> float:
+    """The most seconds to wait after so many failures in a row: `first`, then twice as long each time, up to `longest`."""
+    return min(longest, first * 2.0 ** min(failed, 64))
 
 
 class Patience:
@@ -43,7 +48,7 @@ class Patience:
 
     def __call__(self, left: int, options: Options) -> Mapping[str, Any]:
         """The attempt has failed, or what was up was lost."""
-        seconds = self._chance() * min(self._longest, self._first * 2.0 ** min(self._failed, 64))
+        seconds = self._chance() * longest_wait(self._failed, self._first, self._longest)
         if self._was_up:  # which is no attempt that failed
             self._was_up = False
         else:

@@ -21,7 +21,8 @@ from twisted_gun.event_source import EventSource, EventSourceFailed
 from twisted_gun.event_source_request import sendable
 from twisted_gun.events import Error, Response, Upgrade
 from twisted_gun.gunclient.audience import Attempts, Audience
-from twisted_gun.gunclient.connecting import event_source_options, headers_of, open_options, patience, place_of
+from twisted_gun.gunclient.connecting import event_source_options, first_wait, headers_of, open_options, patience, place_of
+from twisted_gun.gunclient.patience import longest_wait
 from twisted_gun.gunclient.settings import Settings
 from twisted_gun.net.timer import Deadlines
 from twisted_gun.service import GunClientService
@@ -256,9 +257,7 @@ class Websocket:
     def _wait(self) -> float:
         if not self._failures:
             return 0.0
-        longest = self._settings.retry_longest
-        first = self._settings.retry_first or min(0.5, longest)
-        return random.uniform(0.0, min(longest, first * 2.0 ** min(self._failures, 32)))
+        return random.uniform(0.0, longest_wait(self._failures, first_wait(self._settings), self._settings.retry_longest))
 
 
 class EventStream(Service):

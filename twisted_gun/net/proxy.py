@@ -18,7 +18,7 @@ from twisted.internet.interfaces import IAddress, IConnector, IProtocol, IProtoc
 from twisted.internet.protocol import ClientFactory
 from twisted.python.failure import Failure
 
-from twisted_gun.errors import ConnectionFailed, GoAway, GunError, OptionError, StreamRefused
+from twisted_gun.errors import ConnectionFailed, GoAway, GunError, StreamRefused
 from twisted_gun.events import Headers, Response, StreamEvent
 from twisted_gun.headers import check_host
 from twisted_gun.net.carrier import Carrier
@@ -29,6 +29,7 @@ from twisted_gun.net.timer import Deadlines
 from twisted_gun.net.tls import ConnectionCreator
 from twisted_gun.net.tunnel import CORE, TRANSPORT
 from twisted_gun.options import Http2Options, HttpOptions, SocksOptions
+from twisted_gun.options.checks import check_port
 from twisted_gun.request import connect_request
 from twisted_gun.wire.core import Request, TunnelCore
 from twisted_gun.wire.cores import http2_core
@@ -88,9 +89,7 @@ class Proxy:
 
     def request(self, host: str, port: int) -> Request:
         """What asks for a tunnel there; raises `InvalidRequest` or `OptionError`."""
-        name = check_host(host)
-        if type(port) is not int or not 0 < port < 65536:
-            raise OptionError("port", "a whole number from 1 to 65535", port)
+        name, port = check_host(host), check_port(port)
         request = connect_request(name, port, self.headers, self.username, self.password)
         if self.socks:  # what that cannot say its core finds out
             Socks5(self._socks_options).connect(None, request, 0.0)

@@ -7,25 +7,31 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from inspect import iscoroutinefunction
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from twisted_gun.errors import OptionError
 
 __all__ = [
+    "PORT",
     "check",
     "check_bools",
     "check_callable",
     "check_counts",
     "check_filled",
+    "check_port",
     "check_seconds",
     "credential",
     "fits_basic",
     "fits_socks",
     "is_number",
+    "is_port",
     "nested",
 ]
 
 _Value = TypeVar("_Value")
+
+#: What is expected where a port is.
+PORT = "a whole number from 1 to 65535"
 
 
 def check(owner: object, name: str, allowed: bool, expected: str, secret: bool = False) -> None:
@@ -46,6 +52,18 @@ def check_seconds(owner: object, *names: str, zero: bool = True) -> None:
         value = getattr(owner, name)
         allowed = value is None or (is_number(value) and (value >= 0 if zero else value > 0))
         check(owner, name, allowed, f"seconds, a number {'>= 0' if zero else '> 0'}, or None for no limit")
+
+
+def is_port(value: object) -> bool:
+    """Whether `value` is a port that can be connected to."""
+    return type(value) is int and 0 < value < 65536
+
+
+def check_port(port: Any) -> int:
+    """`port`, if it is one; raises `OptionError`."""
+    if not is_port(port):
+        raise OptionError("port", PORT, port)
+    return port  # type: ignore[no-any-return]
 
 
 def check_counts(owner: object, *names: str, least: int = 1, optional: bool = False) -> None:

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from twisted_gun.errors import OptionError
 from twisted_gun.headers import check_host
-from twisted_gun.options.checks import check, check_counts, check_seconds, credential, fits_basic, fits_socks, nested
+from twisted_gun.options.checks import PORT, check, check_counts, check_seconds, credential, fits_basic, fits_socks, is_port, nested
 from twisted_gun.options.http import Http2Options, HttpOptions
 from twisted_gun.options.transports import TlsOptions
 
@@ -100,7 +100,7 @@ def _check_end(end: Any) -> None:
     """Check, and convert, what a `Destination` and `SocksOptions` have in common."""
     check(end, "host", end.host is not None, "the host that the proxy shall lead to", secret=True)
     object.__setattr__(end, "host", check_host(end.host))
-    check(end, "port", type(end.port) is int and 0 < end.port < 65536, "a whole number from 1 to 65535")
+    check(end, "port", is_port(end.port), PORT)
     check(end, "transport", end.transport in ("tcp", "tls", "ssl"), "'tcp' or 'tls'")
     object.__setattr__(end, "transport", "tcp" if end.transport == "tcp" else "tls")
     check_seconds(end, "tls_handshake_timeout", "tunnel_timeout")

@@ -8,7 +8,7 @@ from typing import Any
 from twisted_gun.errors import OptionError
 from twisted_gun.headers import check_host
 from twisted_gun.options import Options, TlsOptions
-from twisted_gun.options.checks import check
+from twisted_gun.options.checks import PORT, check, is_port
 
 __all__ = ["OF_IDENTITY", "Identity"]
 
@@ -35,7 +35,7 @@ class Identity:
 
     def __post_init__(self) -> None:
         check(self, "scheme", self.scheme in ("http", "https"), "'http' or 'https'")
-        check(self, "port", type(self.port) is int and 0 < self.port < 65536, "a whole number from 1 to 65535")
+        check(self, "port", is_port(self.port), PORT)
         made = self.applied(Options())
         object.__setattr__(self, "host", check_host(self.host).lower())
         object.__setattr__(self, "bind_address", made.tcp_opts.bind_address and tuple(made.tcp_opts.bind_address))

@@ -16,6 +16,7 @@ from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted_gun.errors import InvalidRequest, OptionError
 from twisted_gun.headers import authority, check_host
 from twisted_gun.options import Http2Options, Options, ProxyUrl, TcpOptions, TlsOptions, nested
+from twisted_gun.options.checks import is_port
 from twisted_gun.request import proxy_fields
 from twisted_gun.websocket.url import Target
 
@@ -153,7 +154,7 @@ class ConnectOptions:
             return
         proxy = self.proxy
         four = isinstance(proxy, (tuple, list)) and len(proxy) == 4 and isinstance(proxy[3], (Mapping, list))
-        fit = four and proxy[0] in ("http", "https") and type(proxy[2]) is int and 0 < proxy[2] < 65536
+        fit = four and proxy[0] in ("http", "https") and is_port(proxy[2])
         _check("proxy", fit, "a (scheme, address, port, options) tuple whose scheme is 'http' or 'https', or None")
         _check("proxy", self.endpoint is None, "to be left out where an endpoint is given")
         try:
