@@ -22,7 +22,7 @@ from twisted_gun.command.arguments import parse
 from twisted_gun.command.follow import Follow, follow
 from twisted_gun.command.talk import Talk, talk
 from twisted_gun.command.telling import Teller
-from twisted_gun.exits import Exit, Unwritable, explain
+from twisted_gun.exits import Exit, Unwritable
 from twisted_gun.fetch import Order, fetch
 
 __all__ = ["main"]
@@ -67,9 +67,7 @@ def _stand_in() -> None:
 
 
 def _unwritable(error: OSError) -> int:
-    status, message = explain(Unwritable("the standard output", error))
-    Teller(sys.stderr).fail(message)
-    return status
+    return Teller(sys.stderr).explain(Unwritable("the standard output", error))
 
 
 async def _until_interrupted(reactor: Any, work: _Work, arguments: dict[str, Any]) -> None:

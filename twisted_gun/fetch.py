@@ -16,13 +16,13 @@ from typing import Any, BinaryIO, TextIO
 from twisted.internet.task import Cooperator
 
 from twisted_gun.command.output import Sink, sink_for
-from twisted_gun.command.telling import Steps, Teller, text_of
+from twisted_gun.command.telling import Steps, Teller, status_of, text_of
 from twisted_gun.command.way import DECODING, Way, split_url, target_of
 from twisted_gun.connection import Connection
 from twisted_gun.content_handlers import DecodeHandler
-from twisted_gun.errors import GunError, StreamError, TimedOut
+from twisted_gun.errors import StreamError, TimedOut
 from twisted_gun.events import Data, Event, Headers, Inform, Response, Trailers, Upgrade
-from twisted_gun.exits import Exit, Unreadable, Unwritable, explain
+from twisted_gun.exits import Exit, Unreadable
 from twisted_gun.opening import open_url
 from twisted_gun.progress import ProgressBar, is_terminal
 from twisted_gun.stream import Stream
@@ -53,15 +53,7 @@ async def fetch(reactor: Any, order: Order, stdout: BinaryIO, stderr: TextIO) ->
 
     At most one line on `stderr` says why it is not 0, besides what is told with `verbose`.
     """
-    try:
-        return await _Fetch(reactor, order, stdout, stderr).run()
-    except BrokenPipeError:
-        # Whoever read our output has seen enough.
-        return Exit.PIPE_CLOSED
-    except (GunError, Unwritable, Unreadable) as error:
-        status, message = explain(error)
-        Teller(stderr).fail(message)
-        return status
+    return await status_of(_Fetch(reactor, order, stdout, stderr).run(), stderr)
 
 
 class _Fetch:

@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO, TextIO
 
 from twisted_gun.command.output import Lines
-from twisted_gun.command.telling import LoneObserver, Teller
+from twisted_gun.command.telling import LoneObserver, Teller, status_of
 from twisted_gun.command.way import DECODING, Way, split_url
-from twisted_gun.errors import GunError
 from twisted_gun.event_source import EventSource
 from twisted_gun.event_source_request import EventSourceOptions
 from twisted_gun.events import Error, Sse, SseEvent
-from twisted_gun.exits import Exit, Unwritable, explain
+from twisted_gun.exits import Exit, Unwritable
 
 __all__ = ["Follow", "follow"]
 
@@ -48,16 +47,7 @@ async def follow(reactor: Any, order: Follow, stdout: BinaryIO, stderr: TextIO) 
 
     Each failure is a line on `stderr`.
     """
-    following = _Follow(reactor, order, stdout, stderr)
-    try:
-        return await following.run()
-    except BrokenPipeError:
-        # Whoever read our output has seen enough.
-        return Exit.PIPE_CLOSED
-    except (GunError, Unwritable) as error:
-        status, message = explain(error)
-        Teller(stderr).fail(message)
-        return status
+    return await status_of(_Follow(reactor, order, stdout, stderr).run(), stderr)
 
 
 class _Follow:

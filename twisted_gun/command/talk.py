@@ -15,13 +15,12 @@ from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IDelayedCall
 
 from twisted_gun.command.output import Lines
-from twisted_gun.command.telling import Observer, Teller, close_text, text_of
+from twisted_gun.command.telling import Observer, Teller, close_text, status_of, text_of
 from twisted_gun.command.typed import TypedLines
 from twisted_gun.command.way import Way, split_url, target_of
 from twisted_gun.connection import Connection
-from twisted_gun.errors import GunError
 from twisted_gun.events import Binary, Close, Text, Upgrade, Ws
-from twisted_gun.exits import Exit, Unreadable, Unwritable, close_status, explain
+from twisted_gun.exits import Exit, Unreadable, close_status
 from twisted_gun.opening import open_url
 from twisted_gun.stream import Stream
 
@@ -56,17 +55,8 @@ async def talk(reactor: Any, order: Talk, stdin: int | None, stdout: BinaryIO, s
     At most one line on `stderr` says why it is not 0, besides what is told with `verbose`.
     """
     talking = _Talk(reactor, order, stdin, stdout, stderr)
-    try:
-        return await talking.run()
-    except BrokenPipeError:
-        # Whoever read our output has seen enough.
-        return Exit.PIPE_CLOSED
-    except (GunError, Unwritable, Unreadable) as error:
-        status, message = explain(error)
-        if status == Exit.NO_RESPONSE and talking.open:
-            status = Exit.LOST
-        Teller(stderr).fail(message)
-        return status
+    status = await status_of(talking.run(), stderr)
+    return Exit.LOST if status == Exit.NO_RESPONSE and talking.open else status
 
 
 class _Talk:

@@ -7,6 +7,7 @@ What ``-v`` shows: lines on the error output, ``*`` for what happens, ``>`` for 
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from typing import Any, TextIO
 
 from twisted.internet.defer import Deferred
@@ -15,11 +16,11 @@ from twisted_gun import observations as told
 from twisted_gun.connection import Connection
 from twisted_gun.errors import GunError
 from twisted_gun.events import Close, Down, Error, Frame, Headers, Notify, Text, Up, shown_headers
-from twisted_gun.exits import one_line
+from twisted_gun.exits import Exit, Unreadable, Unwritable, explain, one_line
 from twisted_gun.headers import authority
 from twisted_gun.observers import EventHandler
 
-__all__ = ["LoneObserver", "Observer", "Steps", "Teller", "close_text", "text_of"]
+__all__ = ["LoneObserver", "Observer", "Steps", "Teller", "close_text", "status_of", "text_of"]
 
 
 class Teller:
@@ -36,6 +37,12 @@ class Teller:
     def fail(self, message: str) -> None:
         """Say why the command fails."""
         self.say(f"twisted-gun: {message}")
+
+    def explain(self, error: Exception) -> int:
+        """Say what `error` means, and what to do; gives the exit status for it."""
+        status, message = explain(error)
+        self.fail(message)
+        return status
 
     def head(self, mark: str, line: str, headers: Headers) -> None:
         """The head of a message."""
@@ -69,6 +76,17 @@ class Teller:
             self.say(f"* settings: {', '.join(f'{name} {value}' for name, value in settings.items()) or 'the defaults'}")
         elif type(event) is Error:
             self.say(f"* error: {event.reason}")
+
+
+async def status_of(work: Awaitable[int], stderr: TextIO) -> int:
+    """The exit status that `work` gives, or that of its failure, which a line on `stderr` explains."""
+    try:
+        return await work
+    except BrokenPipeError:
+        # Whoever read our output has seen enough.
+        return Exit.PIPE_CLOSED
+    except (GunError, Unwritable, Unreadable) as error:
+        return Teller(stderr).explain(error)
 
 
 class Steps(EventHandler):
