@@ -89,7 +89,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("net.hop", "request", "info"),
     ("net.factory", "net.trace", "net.proxy", "leg", "upgrading"),
     ("net.proxied",),
-    ("stream", "pings", "turn", "net.watch"),
+    ("stream", "pings", "turn", "waiters", "net.watch"),
     ("layer", "verbs", "contents", "jar"),
     ("tunnel",),
     ("route", "waiting", "observed"),

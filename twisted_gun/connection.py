@@ -34,6 +34,7 @@ from twisted_gun.stream import Stream
 from twisted_gun.tunnel import way
 from twisted_gun.turn import Turn
 from twisted_gun.verbs import Verbs
+from twisted_gun.waiters import Waiters
 from twisted_gun.wire.core import HttpCore
 
 __all__ = ["Connection"]
@@ -76,7 +77,7 @@ class Connection(Verbs):
         self._route = Route(self, leg) if self._event_handler is None else ObservedRoute(self, leg)
         self._route.keeper = self
         self._up_waiters: list[Deferred[str]] = []
-        self._end_waiters: list[Deferred[GunError | None]] = []
+        self._end_waiters: Waiters[GunError | None] = Waiters()
         self._end: GunError | None = None
         self._violation: GunError | None = None  # the last one that was told
         self._factory = GunClientFactory(self, options, self._deadlines, reactor)
@@ -111,9 +112,7 @@ class Connection(Verbs):
         """Fires once, when no more will come: with why, or with None where `close` or `shutdown` ended it."""
         if self._factory.state == "terminated":
             return succeed(self._end)
-        waiter: Deferred[GunError | None] = Deferred(self._forget_end)
-        self._end_waiters.append(waiter)
-        return waiter
+        return self._end_waiters.wait()
 
     def set_owner(self, owner: Any) -> None:
         """
@@ -281,15 +280,12 @@ class Connection(Verbs):
             )
         self._end_all(reason or StreamClosed("the connection was closed"))
         up_waiters, self._up_waiters = self._up_waiters, []
-        end_waiters, self._end_waiters = self._end_waiters, []
         if reason is not None and reason is not self._violation:  # which has been told
             self._tell_owner(Error(connection=self, stream=None, reason=reason))
         for up in up_waiters:
             if not up.called:
                 up.errback(reason or ShuttingDown("the connection was closed before it was up"))
-        for waiter in end_waiters:
-            if not waiter.called:
-                waiter.callback(reason)
+        self._end_waiters.fire(reason)
 
     # Telling.
 
@@ -312,10 +308,6 @@ class Connection(Verbs):
         if waiter in self._up_waiters:
             self._up_waiters.remove(waiter)
         self._deadlines.clear((waiter, "up"))
-
-    def _forget_end(self, waiter: Deferred[GunError | None]) -> None:
-        if waiter in self._end_waiters:
-            self._end_waiters.remove(waiter)
 
     def _up_timed_out(self, waiter: Deferred[str], seconds: float) -> None:
         self._up_waiters.remove(waiter)

@@ -29,6 +29,7 @@ from twisted_gun.receivers import Receiver, as_receiver, check_timeout, size_of_
 from twisted_gun.responses import media_type, retry_after
 from twisted_gun.route import log_raised
 from twisted_gun.stream import Stream
+from twisted_gun.waiters import Waiters
 from twisted_gun.wire.decode import listed
 
 __all__ = ["EventSource", "EventSourceFailed"]
@@ -112,7 +113,7 @@ class EventSource:
         self._deadlines = Deadlines(reactor)
         self._unread: deque[SseEvent] = deque()
         self._connections: set[Connection] = set()  # those that have not ended
-        self._end_waiters: list[Deferred[GunError | None]] = []
+        self._end_waiters: Waiters[GunError | None] = Waiters()
         try:
             self._ask()
         except GunError:
@@ -204,9 +205,7 @@ class EventSource:
         """Fires once it has ended, and its connections with it: with why, or with None after `close`, or a 204 of the server's."""
         if self._over:
             return succeed(self._reason)
-        waiter: Deferred[GunError | None] = Deferred(self._end_waiters.remove)
-        self._end_waiters.append(waiter)
-        return waiter
+        return self._end_waiters.wait()
 
     @property
     def _over(self) -> bool:
@@ -226,9 +225,7 @@ class EventSource:
 
     def _tell_of_end(self) -> None:
         if self._over:
-            waiters, self._end_waiters = self._end_waiters, []
-            for waiter in waiters:
-                waiter.callback(self._reason)
+            self._end_waiters.fire(self._reason)
 
     # Asking.
 

@@ -28,6 +28,7 @@ from twisted_gun.pool.checkouts import CheckoutOptions
 from twisted_gun.receivers import Receiver, as_receiver
 from twisted_gun.request import content
 from twisted_gun.stream import Stream
+from twisted_gun.waiters import Waiters
 
 __all__ = ["Identity", "Origins", "OriginsInfo"]
 
@@ -121,7 +122,7 @@ class Origins:
         self._origins: dict[Identity, Origin] = {}
         self._connections: dict[Connection, None] = {}  # that have not ended, those that nothing is asked of any more among them
         self._idle: dict[Line, tuple[float, Origin]] = {}  # since when, in that order
-        self._end_waiters: list[Deferred[None]] = []
+        self._end_waiters: Waiters[None] = Waiters()
         self.ending = False
         self.opened = self.requests = self.reused = self.repeated = 0
         self.identity("https", "localhost", 443)  # options that fit no origin are refused at once
@@ -219,21 +220,13 @@ class Origins:
             origin.refuse(ShuttingDown("the connections were closed before there was one for this request"))
         for conn in list(self._connections):
             end(conn)
-        ended: Deferred[None] = Deferred(self._forget_end)
-        self._end_waiters.append(ended)
+        ended = self._end_waiters.wait()
         self._ended()
         return ended
 
     def _ended(self) -> None:
         if self.ending and not self._connections:
-            waiters, self._end_waiters = self._end_waiters, []
-            for waiter in waiters:
-                if not waiter.called:
-                    waiter.callback(None)
-
-    def _forget_end(self, waiter: Deferred[None]) -> None:
-        if waiter in self._end_waiters:
-            self._end_waiters.remove(waiter)
+            self._end_waiters.fire(None)
 
     # From the origins: `origin.Shared`.
 

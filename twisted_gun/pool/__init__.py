@@ -25,6 +25,7 @@ from twisted_gun.pool.member import Setup
 from twisted_gun.pool.members import Members, MembersOptions
 from twisted_gun.receivers import as_receiver, check_timeout
 from twisted_gun.stream import Stream
+from twisted_gun.waiters import Waiters
 
 __all__ = ["Pool", "PoolInfo", "PooledConnection"]
 
@@ -75,7 +76,7 @@ class Pool:
         members = MembersOptions(size=size, setup=setup, setup_timeout=setup_timeout, idle_timeout=idle_timeout)
         queue = CheckoutOptions(checkout_timeout=checkout_timeout, checkout_retry=checkout_retry, max_waiting=max_waiting)
         self._up_waiters: list[Deferred[None]] = []
-        self._end_waiters: list[Deferred[None]] = []
+        self._end_waiters: Waiters[None] = Waiters()
         self._deadlines = Deadlines(reactor)
         self._members = Members(
             members,
@@ -124,8 +125,7 @@ class Pool:
 
         Fires when all connections have ended.
         """
-        ended: Deferred[None] = Deferred(self._forget_end)
-        self._end_waiters.append(ended)
+        ended = self._end_waiters.wait()
         self._end(graceful=True)
         return ended
 
@@ -224,10 +224,7 @@ class Pool:
                     waiter.callback(None)
 
     def _ended(self) -> None:
-        waiters, self._end_waiters = self._end_waiters, []
-        for waiter in waiters:
-            if not waiter.called:
-                waiter.callback(None)
+        self._end_waiters.fire(None)
 
     # States and ends.
 
@@ -247,10 +244,6 @@ class Pool:
                 waiter.errback(ShuttingDown("the pool was closed before there was a connection"))
         if self._members.over:
             self._ended()
-
-    def _forget_end(self, waiter: Deferred[None]) -> None:
-        if waiter in self._end_waiters:
-            self._end_waiters.remove(waiter)
 
     def _forget_up(self, waiter: Deferred[None]) -> None:
         if waiter in self._up_waiters:
