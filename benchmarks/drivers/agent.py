@@ -2,59 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import treq
-from treq.client import HTTPClient
-from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.endpoints import wrapClientTLS
 from twisted.internet.ssl import Certificate, trustRootFromCertificates
-from twisted.web.client import URI, Agent, BrowserLikePolicyForHTTPS, HTTPConnectionPool, readBody
+from twisted.web.client import URI, Agent, BrowserLikePolicyForHTTPS, HTTPConnectionPool
 from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
 
-from benchmarks.drivers.counting import Counting
-from benchmarks.scenarios import Download, Job, Measurement, check_small, measure
+from benchmarks.drivers.agents import Once, by_agent, by_treq, measure_turns
+from benchmarks.scenarios import Job, Measurement
 from twisted_gun.endpoints import HttpConnectEndpoint
 
 __all__ = ["agent", "treq_client"]
 
 
 async def agent(reactor: Any, job: Job) -> Measurement:
-    """`Agent` with a persistent pool; `readBody`, or a protocol that counts."""
-    client, url = _Pooled(reactor, job), job.url.encode("ascii")
-
-    async def small() -> None:
-        response = await client.agent.request(b"GET", url)
-        check_small(response.code, await readBody(response))
-
-    async def big() -> None:
-        response = await client.agent.request(b"GET", url)
-        done: Deferred[Download] = Deferred()
-        response.deliverBody(Counting(done))
-        (await done).check(response.code)
-
-    return await client.measure(big if job.scenario.download else small)
+    """`Agent` with a persistent pool."""
+    client = _Pooled(reactor, job)
+    return await client.measure(by_agent(client.agent, job))
 
 
 async def treq_client(reactor: Any, job: Job) -> Measurement:
-    """treq's `HTTPClient` on the same `Agent`."""
+    """treq on the same `Agent`."""
     client = _Pooled(reactor, job)
-    http = HTTPClient(client.agent)
-
-    async def small() -> None:
-        response = await http.get(job.url)
-        check_small(response.code, await treq.content(response))
-
-    async def big() -> None:
-        download = Download()
-        response = await http.get(job.url, unbuffered=True)
-        await treq.collect(response, download.add)
-        download.check(response.code)
-
-    return await client.measure(big if job.scenario.download else small)
+    return await client.measure(by_treq(client.agent, job))
 
 
 class _Pooled:
@@ -70,19 +43,10 @@ class _Pooled:
         else:
             self.agent = Agent(reactor, contextFactory=policy, pool=self._pool)
 
-    async def measure(self, once: Callable[[], Awaitable[None]]) -> Measurement:
+    async def measure(self, once: Once) -> Measurement:
         """Measure ``once()`` in as many coroutines as there are connections."""
-
-        async def work(turns: Iterator[int]) -> None:
-            for _ in turns:
-                await once()
-
-        async def repeat(count: int) -> None:
-            turns = iter(range(count))
-            await gatherResults([Deferred.fromCoroutine(work(turns)) for _ in range(self._job.scenario.connections)])
-
         try:
-            return await measure(self._job, repeat)
+            return await measure_turns(self._job, once, self._job.scenario.connections)
         finally:
             await self._pool.closeCachedConnections()
 

@@ -2,54 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
-import treq
-from treq.client import HTTPClient
-from twisted.internet.defer import Deferred, gatherResults
-from twisted.web.client import readBody
-
-from benchmarks.drivers.counting import Counting
-from benchmarks.scenarios import Download, Job, Measurement, check_small, measure
+from benchmarks.drivers.agents import Once, by_agent, by_treq, measure_turns
+from benchmarks.scenarios import Job, Measurement
 from twisted_gun.agent import GunAgent
 
 __all__ = ["agent", "treq_client"]
 
 
 async def agent(reactor: Any, job: Job) -> Measurement:
-    """`readBody`, or a protocol that counts."""
-    client, url = _agent(reactor, job), job.url.encode("ascii")
-
-    async def small() -> None:
-        response: Any = await client.request(b"GET", url)
-        check_small(response.code, await readBody(response))
-
-    async def big() -> None:
-        response: Any = await client.request(b"GET", url)
-        done: Deferred[Download] = Deferred()
-        response.deliverBody(Counting(done))
-        (await done).check(response.code)
-
-    return await _measure(client, job, big if job.scenario.download else small)
+    """By itself."""
+    client = _agent(reactor, job)
+    return await _measure(client, job, by_agent(client, job))
 
 
 async def treq_client(reactor: Any, job: Job) -> Measurement:
-    """treq's `HTTPClient` on it."""
+    """treq on it."""
     client = _agent(reactor, job)
-    http = HTTPClient(client)
-
-    async def small() -> None:
-        response = await http.get(job.url)
-        check_small(response.code, await treq.content(response))
-
-    async def big() -> None:
-        download = Download()
-        response = await http.get(job.url, unbuffered=True)
-        await treq.collect(response, download.add)
-        download.check(response.code)
-
-    return await _measure(client, job, big if job.scenario.download else small)
+    return await _measure(client, job, by_treq(client, job))
 
 
 def _agent(reactor: Any, job: Job) -> GunAgent:
@@ -57,18 +28,8 @@ def _agent(reactor: Any, job: Job) -> GunAgent:
     return GunAgent(reactor, protocols=protocols, max_per_host=job.scenario.connections, tls_opts={"trust_root": job.ca}, proxy=job.proxy)
 
 
-async def _measure(client: GunAgent, job: Job, once: Callable[[], Awaitable[None]]) -> Measurement:
-    """Measure ``once()`` in as many coroutines as requests shall be under way."""
-
-    async def work(turns: Iterator[int]) -> None:
-        for _ in turns:
-            await once()
-
-    async def repeat(count: int) -> None:
-        turns = iter(range(count))
-        await gatherResults([Deferred.fromCoroutine(work(turns)) for _ in range(job.scenario.at_once)])
-
+async def _measure(client: GunAgent, job: Job, once: Once) -> Measurement:
     try:
-        return await measure(job, repeat)
+        return await measure_turns(job, once, job.scenario.at_once)
     finally:
         await client.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +9,11 @@ from scrapy import Request, Spider
 from scrapy.core._http2.agent import H2Agent, H2ConnectionPool
 from scrapy.crawler import Crawler
 from scrapy.http import Response
-from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.ssl import Certificate, trustRootFromCertificates
 from twisted.web.client import BrowserLikePolicyForHTTPS
 
-from benchmarks.scenarios import BIG_SIZE, Download, Job, Measurement, check_small, check_upload, measure
+from benchmarks.drivers.agents import measure_turns
+from benchmarks.scenarios import BIG_SIZE, Download, Job, Measurement, check_small, check_upload
 
 __all__ = ["scrapy_client"]
 
@@ -46,18 +45,7 @@ async def scrapy_client(reactor: Any, job: Job) -> Measurement:
         check_upload(response.status, response.body)
 
     try:
-        return await _measure(job, upload if job.scenario.upload else big if job.scenario.download else small)
+        once = upload if job.scenario.upload else big if job.scenario.download else small
+        return await measure_turns(job, once, job.scenario.at_once)
     finally:
         pool.close_connections()
-
-
-async def _measure(job: Job, once: Callable[[], Awaitable[None]]) -> Measurement:
-    async def work(turns: Iterator[int]) -> None:
-        for _ in turns:
-            await once()
-
-    async def repeat(count: int) -> None:
-        turns = iter(range(count))
-        await gatherResults([Deferred.fromCoroutine(work(turns)) for _ in range(job.scenario.at_once)])
-
-    return await measure(job, repeat)
