@@ -78,7 +78,4 @@ class AgentCase(SynchronousTestCase):
         self.successResultOf(ended)
         info = world.agent.info()
         self.assertEqual((info.origins, info.connections, info.idle, info.waiting), (0, 0, 0, 0))
-        for endpoint in world.endpoints.values():
-            for link in endpoint.links:
-                self.assertTrue(link.client.disconnected)
-        self.assertEqual(world.clock.getDelayedCalls(), [])
+        world.assert_all_ended(self)

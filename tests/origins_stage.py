@@ -8,12 +8,12 @@ from typing import Any
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.protocol import Factory
 from twisted.internet.ssl import Certificate, trustRootFromCertificates
-from twisted.internet.task import Clock
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.trial.unittest import SynchronousTestCase
 
 import twisted_gun as gun
 from tests.certificates import ServerCreator, authority
+from tests.peers import Peers
 from twisted_gun.origins import Identity, Origins
 from twisted_gun.testing import MemoryEndpoint, ScriptedPeer
 
@@ -25,19 +25,17 @@ def trusting() -> dict[str, Any]:
     return {"trust_root": trustRootFromCertificates([Certificate.loadPEM(authority().pem)])}
 
 
-class Servers:
+class Servers(Peers):
     """
     Servers in memory, one for each host and port that is dialled; `peer` makes the server's end of each connection.
 
-    With `alpn` all of them speak TLS, and choose this protocol; None knows nothing of ALPN. `peers` are those of each connection so far, in
-    their order, and `endpoints` what was dialled, by host and port. Nothing happens before the first `pump`.
+    With `alpn` all of them speak TLS, and choose this protocol; None knows nothing of ALPN. `endpoints` are what was dialled, by host and
+    port. Nothing happens before the first `pump`.
     """
 
     def __init__(self, peer: Callable[[], Any] = ScriptedPeer, *, tls: bool = False, alpn: bytes | None = None) -> None:
-        self.clock = Clock()
-        self.peers: list[Any] = []
+        super().__init__(peer)
         self.endpoints: dict[tuple[str, int], MemoryEndpoint] = {}
-        self.make_peer = peer
         self._tls, self._alpn = tls, alpn
 
     def endpoint(self, host: str, port: int) -> MemoryEndpoint:
@@ -52,34 +50,17 @@ class Servers:
             self.endpoints[key] = MemoryEndpoint(factory, clock=self.clock)
         return self.endpoints[key]
 
-    @property
-    def alive(self) -> list[Any]:
-        """The peers whose connection is not lost."""
-        return [peer for peer in self.peers if peer.lost is None]
-
-    @property
-    def peer(self) -> Any:
-        """The latest of them."""
-        return self.peers[-1]
+    def assert_all_ended(self, case: SynchronousTestCase) -> None:
+        """No connection, and no delayed call, is left."""
+        for endpoint in self.endpoints.values():
+            for link in endpoint.links:
+                case.assertTrue(link.client.disconnected)
+        case.assertEqual(self.clock.getDelayedCalls(), [])
 
     @property
     def attempts(self) -> int:
         """How many connections were dialled."""
         return sum(endpoint.attempts for endpoint in self.endpoints.values())
-
-    def pump(self) -> None:
-        """Move bytes, and run what is due now, until all is quiet; time stands still."""
-        for _ in range(8):
-            self.clock.advance(0)
-
-    def advance(self, seconds: float) -> None:
-        """Let `seconds` pass and all that follows from it happen."""
-        self.clock.advance(seconds)
-        self.pump()
-
-    def _new_peer(self) -> Any:
-        self.peers.append(self.make_peer())
-        return self.peers[-1]
 
 
 class OriginsWorld(Servers):
@@ -133,7 +114,4 @@ class OriginsCase(SynchronousTestCase):
         """After their end origins leave no connection, no request that waits, and no delayed call behind."""
         info = world.origins.info()
         self.assertEqual((info.origins, info.connections, info.idle, info.waiting), (0, 0, 0, 0))
-        for endpoint in world.endpoints.values():
-            for link in endpoint.links:
-                self.assertTrue(link.client.disconnected)
-        self.assertEqual(world.clock.getDelayedCalls(), [])
+        world.assert_all_ended(self)

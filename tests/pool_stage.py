@@ -12,6 +12,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 import twisted_gun as gun
+from tests.peers import Peers
 from tests.stage import OK
 from twisted_gun.pool import Pool
 from twisted_gun.testing import Http2Peer, MemoryEndpoint, ScriptedPeer
@@ -19,7 +20,7 @@ from twisted_gun.testing import Http2Peer, MemoryEndpoint, ScriptedPeer
 __all__ = ["PoolCase", "PoolWorld"]
 
 
-class PoolWorld:
+class PoolWorld(Peers):
     """
     A pool in memory.
 
@@ -37,30 +38,13 @@ class PoolWorld:
         endpoint: Callable[[Factory, Clock], Any] | None = None,
         **options: Any,
     ) -> None:
-        self.clock = Clock()
-        self.peers: list[Any] = []
         self.ended: list[None] = []  # what shutdown() gave, once it has
         http2 = options.get("protocols") == ["http2"]
-        self._make_peer = peer or ((lambda: Http2Peer(settings=settings)) if http2 else ScriptedPeer)
+        super().__init__(peer or ((lambda: Http2Peer(settings=settings)) if http2 else ScriptedPeer))
         factory = Factory.forProtocol(self._new_peer)
         self.endpoint: Any = MemoryEndpoint(factory, clock=self.clock) if endpoint is None else endpoint(factory, self.clock)
         fixed: dict[str, Any] = {"reactor": self.clock, "endpoint": self.endpoint, "rng": random.Random(seed)}
         self.pool = Pool("example.org", 80, size, **fixed, **options)
-
-    def pump(self) -> None:
-        """Move bytes, and run what is due now, until all is quiet; time stands still."""
-        for _ in range(8):
-            self.clock.advance(0)
-
-    def advance(self, seconds: float) -> None:
-        """Let `seconds` pass and all that follows from it happen."""
-        self.clock.advance(seconds)
-        self.pump()
-
-    @property
-    def alive(self) -> list[Any]:
-        """The peers whose connection is not lost."""
-        return [peer for peer in self.peers if peer.lost is None]
 
     @property
     def connections(self) -> list[gun.Connection]:
@@ -80,10 +64,6 @@ class PoolWorld:
     def shutdown(self) -> None:
         """Tell the pool to shut down."""
         self.pool.shutdown().addCallback(self.ended.append)
-
-    def _new_peer(self) -> Any:
-        self.peers.append(self._make_peer())
-        return self.peers[-1]
 
 
 class PoolCase(SynchronousTestCase):

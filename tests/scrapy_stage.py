@@ -91,7 +91,4 @@ class CrawlCase(SynchronousTestCase):
         ended = world.handler.end()
         world.pump()
         self.successResultOf(ended)
-        self.assertEqual(world.clock.getDelayedCalls(), [])
-        for endpoint in world.endpoints.values():
-            for link in endpoint.links:
-                self.assertTrue(link.client.disconnected)
+        world.assert_all_ended(self)
