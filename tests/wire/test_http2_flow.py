@@ -417,6 +417,69 @@ class ConnectionWindowTests(Http2Case):
         self.assertGreater(talk.peer.room[0], DEFAULT_WINDOW)
 
 
+class RestTests(Http2Case):
+    """No window is opened for what the peer has room for: it is of no use, and one that closes its end answers it by a TCP reset."""
+
+    def begun(self, *lengths: int, **windows: int) -> Http2Conversation:
+        """The responses have begun, each with a content of so many bytes; windows are opened once half of them is used."""
+        opened = {"connection_window_update_threshold": 0, "stream_window_update_threshold": 0, "connection_window_margin_size": 0}
+        talk = self.talk(**{"stream_window_margin_size": 0, **opened, **windows})
+        for stream, stream_id, length in zip((A, B), (1, 3), lengths, strict=False):
+            talk.ask(stream)
+            talk.receive(talk.peer.respond(stream_id, 200, ((b"content-length", b"%d" % length),)))
+        talk.newly_sent()
+        return talk
+
+    def test_stream(self) -> None:
+        """A stream's window is left where it lets the rest through, and the padding of a frame."""
+        for length, opened in ((83_615, []), (83_616, []), (83_617, [("WINDOW_UPDATE", 1, 50_000)])):
+            talk = self.begun(length, initial_stream_window_size=100_000)
+            talk.receive(*[talk.peer.data(1, b"x" * 10_000)] * 5)
+            self.assertEqual(talk.newly_sent(), opened, length)
+
+    def test_released(self) -> None:
+        """So it is when its owner wants more again."""
+        for length, opened in ((83_615, []), (83_616, []), (83_617, [("WINDOW_UPDATE", 1, 40_000)])):
+            talk = self.begun(length, initial_stream_window_size=100_000)
+            talk.receive(*[talk.peer.data(1, b"x" * 10_000)] * 4)
+            talk.hold(A)
+            talk.receive(talk.peer.data(1, b"x" * 10_000))
+            talk.hold(A, False)
+            self.assertEqual(talk.newly_sent(), opened, length)
+
+    def test_padded(self) -> None:
+        """A peer that pads more than that finds it opened further."""
+        talk = self.begun(20_000, initial_stream_window_size=40_000)
+        for _ in range(1000):
+            talk.receive(talk.peer.data(1, b"x" * 20, padding=255))
+        self.assertEqual(sum(len(data) for data, _ in data_of(talk.steps)), 20_000)
+
+    def test_connection(self) -> None:
+        """The connection's is left once it takes no more requests, and lets through what is to come of all its streams."""
+        for length, opened in ((207_231, []), (207_232, []), (207_233, [("WINDOW_UPDATE", 0, 200_000)])):
+            for goaway in (False, True):
+                talk = self.begun(length, 150_000, initial_connection_window_size=400_000)
+                talk.receive(talk.peer.goaway(3)) if goaway else talk.shutdown()
+                talk.newly_sent()
+                # All but the frame that is looked at is known to have come.
+                talk.receive(*[talk.peer.data(stream_id, b"x" * 10_000) for stream_id in (1, 3) for _ in range(10)])
+                self.assertEqual(talk.newly_sent(), opened, (length, goaway))
+
+    def test_connection_needed(self) -> None:
+        """It is opened while requests may come, for content of unknown length, and for what comes of a cancelled stream."""
+        for why in ("nothing", "accepting", "unknown", "cancelled"):
+            talk = self.begun(210_000, *([1] if why == "cancelled" else []), initial_connection_window_size=400_000)
+            if why == "unknown":
+                talk.ask(B)
+            if why == "cancelled":
+                talk.cancel(B)
+            if why != "accepting":
+                talk.shutdown()
+            talk.newly_sent()
+            talk.receive(*[talk.peer.data(1, b"x" * 10_000)] * 20)
+            self.assertEqual(talk.newly_sent(), [] if why == "nothing" else [("WINDOW_UPDATE", 0, 200_000)], why)
+
+
 class LateDataTests(Http2Case):
     """Content of streams that are over (RFC 9113 section 5.1)."""
 

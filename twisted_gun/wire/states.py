@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections import deque
 from enum import StrEnum
+from math import inf
 from typing import Any
 
 from twisted_gun.events import Headers
+from twisted_gun.wire.frames import DEFAULT_FRAME_SIZE
 
 __all__ = ["RECEIVED", "SENT", "State", "StreamState"]
 
@@ -105,6 +107,11 @@ class StreamState:
     def withheld(self) -> bool:
         """Whether its owner can take no more for now."""
         return self.held or (self.flow is not None and self.flow <= 0)
+
+    @property
+    def to_come(self) -> float:
+        """How much of the windows the rest of the content can take, as far as is known; padding takes some of them too."""
+        return inf if self.expected is None else self.expected - self.received + DEFAULT_FRAME_SIZE
 
     @property
     def told(self) -> bool:

@@ -302,7 +302,8 @@ class Streams(Sending):
             if left < 0:
                 text = "more DATA than the connection's window allows (RFC 9113 section 6.9)"
                 raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, text)
-            left += self._renew(0, self._connection_rule.increment(left))
+            if self._accepting or left < self._to_come():
+                left += self._renew(0, self._connection_rule.increment(left))
         self._connection_window = left
         stream = self._streams.get(stream_id)
         if stream is None:
@@ -344,8 +345,9 @@ class Streams(Sending):
         else:
             if data:
                 self._tell_data(stream, data, False)
-            if stream.receive_window <= self._stream_renewed_at and not stream.withheld:
-                stream.receive_window += self._renew(stream.id, self._stream_rule.increment(stream.receive_window))
+            left = stream.receive_window
+            if left <= self._stream_renewed_at and not stream.withheld and left < stream.to_come:
+                stream.receive_window += self._renew(stream.id, self._stream_rule.increment(left))
 
     def _late_data_received(self, stream_id: int, size: int) -> None:
         """Content of a stream that we have reset; it counts toward the connection's window (RFC 9113 section 5.1)."""
@@ -418,7 +420,7 @@ class Streams(Sending):
         if not stream.withheld:
             told = self._unpark(stream)
             left = stream.receive_window
-            if stream.receiving and not stream.withheld and left <= self._stream_renewed_at:
+            if stream.receiving and not stream.withheld and left <= self._stream_renewed_at and left < stream.to_come:
                 increment = self._stream_rule.increment(left)
                 stream.receive_window += self._renew(stream.id, min(increment, max(increment - told, DEFAULT_FRAME_SIZE)))
         if self._waits is not None and stream.responded:
@@ -459,6 +461,15 @@ class Streams(Sending):
             self._send_reset(stream.id, ErrorCode.NO_ERROR)
             self._late_frames += 1  # RFC 9113 section 8.1: the server may ask for just that
         self._forget(stream)
+
+    def _to_come(self) -> float:
+        """
+        How much of the connection's window may still be of use, when it takes no more requests.
+
+        A server closes once it has sent the last of its responses. What reaches it after that it answers by a TCP reset, at which
+        whatever stands between may drop what has not come through yet: so what is of no use to it is not sent.
+        """
+        return self._late_bytes + sum(stream.to_come for stream in self._streams.values())
 
     def _renew(self, stream_id: int, increment: int) -> int:
         if increment:
