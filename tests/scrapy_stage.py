@@ -32,6 +32,8 @@ class _Stats:
 class _Crawler:
     """As much of a crawler as the handler uses."""
 
+    engine: Any = None
+
     def __init__(self, settings: dict[str, Any]) -> None:
         from scrapy import Spider
         from scrapy.settings import Settings

@@ -160,9 +160,11 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "scrapy",
         "scrapy.download",
         "scrapy.failures",
+        "scrapy.opening",
         "scrapy.peers",
         "scrapy.settings",
         "scrapy.ways",
+        "scrapy.websocket",
     ),
     (
         "fetch",

@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from twisted.internet.utils import getProcessOutputAndValue
 from twisted.mail import imap4
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
-from twisted.trial.unittest import TestCase
+from twisted.trial.unittest import SkipTest, TestCase
 from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 from zope.interface import implementer
@@ -440,6 +441,14 @@ class ExamplesTests(TestCase):
         url = f"https://127.0.0.1:{port}/path"
         lines = await self.run_example("treq_http2", url, "20", str(trusted))
         self.assertEqual(lines, [*(f"HTTP/2 200 {url}?n={number}" for number in range(3)), "20 requests, 1 connections"])
+
+    async def test_scrapy_feed(self) -> None:
+        """scrapy_feed.py prints an item for each message, until the server closes, or lets a callback fail where there is no websocket."""
+        if find_spec("scrapy") is None:
+            raise SkipTest("Scrapy is not installed: pip install 'twisted_gun[scrapy]'")
+        steps = [("expect", "trades"), ("send", '{"price": 1}'), ("send", '{"price": 2}'), ("close", 1000)]
+        lines = await self.run_example("scrapy_feed", self.listen(script=steps), "trades")
+        self.assertEqual(lines, ['{"price": 1}', '{"price": 2}'])
 
     def test_all_are_run(self) -> None:
         """No example is without its test."""

@@ -44,11 +44,21 @@ class WayTests(CrawlCase):
             ("https://[::1]/", ("https", "::1", 443, "/")),
             ("HTTPS://a_b.example/?c", ("https", "a_b.example", 443, "/?c")),
         ):
-            identity, target, fields = self.way(url)
+            identity, target, fields, _ = self.way(url)
             self.assertEqual((identity.scheme, identity.host, identity.port, target), expected)
             names = [name for name, _ in identity.protocols or ()]
             self.assertEqual(names, ["http"] if identity.scheme == "http" else ["http2", "http"])
             self.assertEqual((identity.proxy, fields), ((), []))
+
+    def test_websocket(self) -> None:
+        """A websocket is asked for by HTTP/1.1, at the ports of http and https, and through an HTTP proxy always by a tunnel."""
+        for url, scheme, port in (("ws://example.org/a", "http", 80), ("wss://example.org/a", "https", 443), ("WSS://a.b:9/a", "https", 9)):
+            for proxy in (None, "http://proxy.example:3128"):
+                identity, target, fields, websocket = self.way(url, proxy=proxy)
+                self.assertEqual((identity.scheme, identity.port, target, fields, websocket), (scheme, port, "/a", [], True))
+                self.assertEqual([name for name, _ in identity.protocols or ()], ["http"])
+                self.assertEqual(bool(identity.proxy), proxy is not None)
+        self.assertFalse(self.way("https://example.org/").websocket)
 
     def test_same(self) -> None:
         """Requests of one host have the same identity; it is remembered, but not for ever so many hosts."""

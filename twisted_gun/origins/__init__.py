@@ -178,6 +178,12 @@ class Origins:
         asked.ask()
         return deferred
 
+    def connection(self, identity: Identity, owner: Any) -> Connection:
+        """A new connection that nobody else uses, and that ends with the others; raises `ShuttingDown`, and as `twisted_gun.open`."""
+        if self.ending:
+            raise ShuttingDown("the connections were closed: no new ones are opened")
+        return self.dial(owner, identity)
+
     # Their life.
 
     def info(self) -> OriginsInfo:
@@ -230,13 +236,13 @@ class Origins:
 
     # From the origins: `origin.Shared`.
 
-    def dial(self, line: Line, identity: Identity) -> Connection:
-        """A new connection, whose owner is `line`; raises as `open`."""
+    def dial(self, owner: Any, identity: Identity) -> Connection:
+        """A new connection of `owner`, a line of an origin or anybody else; raises as `open`."""
         options = identity.applied(self.options)
         if self._endpoint is not None:
             given = self._endpoint
             options = replace(options, endpoint=given if hasattr(given, "connect") else given(identity.host, identity.port))
-        conn = dial(identity.host, identity.port, owner=line, reactor=self._reactor, options=options)
+        conn = dial(identity.host, identity.port, owner=owner, reactor=self._reactor, options=options)
         self.opened += 1
         self._connections[conn] = None
         conn.when_terminated().addCallback(lambda _: self._connection_ended(conn))

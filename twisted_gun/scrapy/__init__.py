@@ -1,13 +1,16 @@
 """
-Scrapy's requests over twisted_gun: a download handler for http and https.
+Scrapy's requests over twisted_gun: a download handler for http and https, and for websockets.
 
     DOWNLOAD_HANDLERS = {
         "http": "twisted_gun.scrapy.GunDownloadHandler",
         "https": "twisted_gun.scrapy.GunDownloadHandler",
+        "ws": "twisted_gun.scrapy.GunDownloadHandler",
+        "wss": "twisted_gun.scrapy.GunDownloadHandler",
     }
 
-What the settings mean is in `settings`, the way of a request in `ways`, and what becomes of a response in `download`. This module puts
-them on connections that all requests share. It needs Scrapy, which nothing else of this package does.
+What the settings mean is in `settings`, the way of a request in `ways`, and what becomes of a response in `download`; a websocket is
+opened in `opening`, and read by `websocket`. This module puts requests on connections that they share. It needs Scrapy, which nothing
+else of this package does.
 """
 
 from __future__ import annotations
@@ -21,16 +24,18 @@ from twisted.internet import defer
 
 from twisted_gun.origins import Origins
 from twisted_gun.scrapy.download import Crawl, Download
+from twisted_gun.scrapy.opening import WebSockets
 from twisted_gun.scrapy.peers import Peers
 from twisted_gun.scrapy.settings import Limits, bind_address, connection_options, offers_http2
 from twisted_gun.scrapy.ways import Ways
+from twisted_gun.scrapy.websocket import WebSocket, WebSocketResponse
 
 if TYPE_CHECKING:
     from scrapy import Request
     from scrapy.crawler import Crawler
     from scrapy.http import Response
 
-__all__ = ["GunDownloadHandler"]
+__all__ = ["GunDownloadHandler", "WebSocket", "WebSocketResponse"]
 
 #: How long the end of a crawl waits for connections to end.
 _CLOSE_SECONDS = 1.0
@@ -42,9 +47,11 @@ class GunDownloadHandler:
 
     It obeys the settings and the ``meta`` that Scrapy's own handlers do. ``GUN_HTTP2`` (True) says whether HTTP/2 is offered,
     ``GUN_MAX_CONNECTIONS_PER_HOST`` (CONCURRENT_REQUESTS) how many connections one host may have over HTTP/1.1,
-    ``GUN_MAX_IDLE_CONNECTIONS`` (100) and ``GUN_IDLE_TIMEOUT`` (60 seconds) how many unused ones are kept, and for how long, and
-    ``GUN_OPTIONS`` (a dict) holds options of `twisted_gun.open`. Without a `reactor` it is the global one; `endpoint` is for tests, what
-    `twisted_gun.origins.Origins` takes.
+    ``GUN_MAX_IDLE_CONNECTIONS`` (100) and ``GUN_IDLE_TIMEOUT`` (60 seconds) how many unused ones are kept, and for how long,
+    ``GUN_MAX_WEBSOCKETS`` (100) how many websockets may be open at a time, and ``GUN_OPTIONS`` (a dict) holds options of
+    `twisted_gun.open`. Without a `reactor` it is the global one; `endpoint` is for tests, what `twisted_gun.origins.Origins` takes.
+
+    A URL of ``ws`` or ``wss`` gives a `WebSocketResponse`, where the server agrees.
 
     Raises `NotConfigured` for settings that cannot be obeyed, and ValueError for wrong ones.
     """
@@ -72,6 +79,7 @@ class GunDownloadHandler:
         bind = bind_address(settings.get("DOWNLOAD_BIND_ADDRESS"))
         self._ways = Ways(self._origins, bind=bind, http2=offers_http2(settings))
         self._crawl = Crawl(crawler, Peers(verbose=settings.getbool("DOWNLOADER_CLIENT_TLS_VERBOSE_LOGGING")))
+        self._websockets = WebSockets(self._crawl, self._origins, most=settings.getint("GUN_MAX_WEBSOCKETS", 100))
         crawler.signals.connect(self._count, signal=signals.spider_closed)  # the statistics are shown before `close` is called
 
     @classmethod
@@ -91,6 +99,8 @@ class GunDownloadHandler:
         """As `download_request`, but a Deferred on any reactor."""
         way = self._ways.of(request)
         limits = self._limits.of_spider(self.crawler.spider).of_request(request)
+        if way.websocket:
+            return self._websockets.open(request, way, limits, self._reactor)
         download = Download(request, limits, self._crawl)
         asked = self._origins.request(way.identity, request.method, way.target, way.fields, request.body, reply_to=download)
         return download.start(asked, self._reactor)
@@ -109,6 +119,9 @@ class GunDownloadHandler:
                 stats.inc_value(f"gun/{name}", getattr(info, name))
             for protocol, responses in self._crawl.responses.items():
                 stats.inc_value(f"gun/responses/{protocol}", responses)
+            if self._crawl.websockets:
+                stats.inc_value("gun/websockets", self._crawl.websockets)
+                stats.inc_value("gun/messages", self._crawl.messages)
 
 
 #: For a limit that is Scrapy's to set.

@@ -40,13 +40,25 @@ logger = logging.getLogger("twisted_gun.scrapy")
 
 
 class Crawl:
-    """What the downloads of one crawl share: whom they tell, what they know of `peers`, and how many `responses` came by each protocol."""
+    """
+    What the downloads of one crawl share: whom they tell, what they know of `peers`, and how much there was.
+
+    That is how many `responses` came by each protocol, how many `websockets` were opened, and how many `messages` of those were read.
+    """
 
     def __init__(self, crawler: Crawler, peers: Peers) -> None:
         self.responses: Counter[str] = Counter()
+        self.websockets = self.messages = 0
         self.peers = peers
         self._crawler = crawler
         self._told_of_loss = False
+
+    @property
+    def ending(self) -> bool:
+        """Whether the spider is being closed. Scrapy waits for callbacks then, and has no public name that would tell them."""
+        engine = self._crawler.engine
+        slot = getattr(engine, "_slot", None)
+        return engine is not None and (not engine.running or (slot is not None and slot.closing is not None))
 
     def stopped(self, signal: object, request: Request, **arguments: Any) -> StopDownload | None:
         """Send `signal`; what somebody who heard it has raised in order to stop the download, None if nobody has."""
@@ -74,7 +86,7 @@ class Download(Receiver):
         self._limits = limits
         self._crawl = crawl
         self._started = time.monotonic()
-        self._asked: Deferred[Stream] | None = None
+        self._asked: Deferred[Any] | None = None
         self._stream: Stream | None = None
         self._timer: IDelayedCall | None = None
         self._head: dict[str, Any] | None = None
@@ -85,7 +97,7 @@ class Download(Receiver):
         self._warned = False
         self._over = False
 
-    def start(self, asked: Deferred[Stream], reactor: Any) -> Deferred[Response]:
+    def start(self, asked: Deferred[Any], reactor: Any) -> Deferred[Response]:
         """Wait for the stream that was `asked` for, and for what comes of it."""
         if not self._over:
             self._timer = reactor.callLater(self._limits.timeout, self._timed_out)
@@ -93,7 +105,7 @@ class Download(Receiver):
         asked.addCallbacks(self._got, self._refused)
         return self.result
 
-    def _got(self, stream: Stream) -> None:
+    def _got(self, stream: Any) -> None:
         self._asked = None
         if not self._over:
             self._stream = stream
@@ -109,28 +121,33 @@ class Download(Receiver):
     def gun_response(self, event: events.Response) -> None:
         if self._over:
             return
-        self._stream = event.stream
-        self._request.meta["download_latency"] = time.monotonic() - self._started
-        headers = Headers(event.headers)
-        peer = self._crawl.peers.of(event.stream)
-        self._crawl.responses[peer.protocol] += 1
-        self._head = {
-            "url": self._request.url,
-            "status": event.status,
-            "headers": headers,
-            "certificate": peer.certificate,
-            "ip_address": peer.ip_address,
-            "protocol": peer.protocol,
-        }
+        head = self._begin(event.stream, event.status, event.headers)
+        headers = head["headers"]
         length = headers.get("Content-Length")
         self._expected = int(length) if length is not None and length.isdigit() else None
-        self._unbounded = peer.protocol == "HTTP/1.1" and length is None and b"Transfer-Encoding" not in headers
+        self._unbounded = head["protocol"] == "HTTP/1.1" and length is None and b"Transfer-Encoding" not in headers
         if not event.fin and self._too_large(self._expected or 0, "Expected to receive"):
             return
         if self._stopped(signals.headers_received, headers=headers, body_length=self._expected):
             return
         if event.fin:
             self._done()
+
+    def _begin(self, stream: Stream, status: int, headers: events.Headers) -> dict[str, Any]:
+        """The response has begun: what there is of it."""
+        self._stream = stream
+        self._request.meta["download_latency"] = time.monotonic() - self._started
+        peer = self._crawl.peers.of(stream)
+        self._crawl.responses[peer.protocol] += 1
+        self._head = {
+            "url": self._request.url,
+            "status": status,
+            "headers": Headers(headers),
+            "certificate": peer.certificate,
+            "ip_address": peer.ip_address,
+            "protocol": peer.protocol,
+        }
+        return self._head
 
     def gun_data(self, event: events.Data) -> None:
         if self._over:

@@ -21,7 +21,7 @@ __all__ = ["Peer", "Peers"]
 _logger = logging.getLogger("twisted_gun.scrapy")
 
 #: As Scrapy's own responses have them.
-_PROTOCOLS = {"http": "HTTP/1.1", "http2": "h2"}
+_PROTOCOLS = {"http": "HTTP/1.1", "http2": "h2", "ws": "HTTP/1.1"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

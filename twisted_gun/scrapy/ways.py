@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Way", "Ways"]
 
-_PORTS = {"http": 80, "https": 443}
+_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
+#: What a websocket's handshake is (RFC 6455 section 3).
+_WEBSOCKETS = {"ws": "http", "wss": "https"}
 #: How many identities are remembered: making one takes longer than all else here.
 _REMEMBERED = 1024
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)([^#]*)")
@@ -40,11 +42,12 @@ _Bind = tuple[str, int] | None
 
 
 class Way(NamedTuple):
-    """Whose connection is taken, the target of the request on it, and its fields."""
+    """Whose connection is taken, the target of the request on it, its fields, and whether it is for a `websocket`."""
 
     identity: Identity
     target: str
     fields: _Fields
+    websocket: bool = False
 
 
 class Ways:
@@ -65,7 +68,7 @@ class Ways:
         found = _URL.match(request.url)
         scheme = "" if found is None else found[1].lower()
         if found is None or scheme not in _PORTS:
-            raise UnsupportedURLSchemeError(f"expected a URL of http or https, not {request.url}")
+            raise UnsupportedURLSchemeError(f"expected a URL of http, https, ws or wss, not {request.url}")
         netloc, target = found[2].rpartition("@")[2], found[3]
         fields, authorization = _fields(request)
         bind = bind_address(request.meta.get("bindaddress")) or self._bind
@@ -77,7 +80,7 @@ class Ways:
             # RFC 9110 section 4.2.4: a sender "MUST NOT generate the userinfo subcomponent" in a target.
             return Way(self._to_proxy(proxy, bind), f"{found[1]}://{netloc}{target}".partition("#")[0], fields)
         identity = self._to_origin(scheme, netloc, proxy, authorization if proxy else None, bind)
-        return Way(identity, target if target.startswith("/") else f"/{target}", fields)
+        return Way(identity, target if target.startswith("/") else f"/{target}", fields, scheme in _WEBSOCKETS)
 
     def _to_origin(self, scheme: str, netloc: str, proxy: ProxyUrl | None, authorization: bytes | None, bind: _Bind) -> Identity:
         key = scheme, netloc, proxy, authorization, bind
@@ -86,7 +89,10 @@ class Ways:
             changes: dict[str, Any] = {}
             if proxy is not None:
                 changes = {"proxy": proxy, "proxy_headers": () if proxy.scheme == "socks5" else _for_proxy(proxy, authorization)}
-            known = self._remember(key, scheme, *_host_and_port(scheme, netloc), bind, self._protocols, **changes)
+            # Few servers have websockets over HTTP/2, and there is no asking for both.
+            protocols = ("http",) if scheme in _WEBSOCKETS else self._protocols
+            origin = _WEBSOCKETS.get(scheme, scheme), *_host_and_port(scheme, netloc)
+            known = self._remember(key, *origin, bind, protocols, **changes)
         return known
 
     def _to_proxy(self, proxy: ProxyUrl, bind: _Bind) -> Identity:
