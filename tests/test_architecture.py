@@ -23,6 +23,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     (
         "headers",
         "responses",
+        "urls",
         "options",
         "options.checks",
         "options.content",

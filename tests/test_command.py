@@ -18,7 +18,7 @@ import twisted_gun as gun
 from twisted_gun.command.output import Lines
 from twisted_gun.command.telling import Steps, Teller
 from twisted_gun.command.typed import TypedLines
-from twisted_gun.command.way import Way, split_url, target_of
+from twisted_gun.command.way import Way, target_of, url_of
 from twisted_gun.exits import Exit, Unreadable, close_status, explain
 from twisted_gun.observations import Connecting, DomainLookup, LookupInfo, TlsHandshake
 
@@ -253,11 +253,11 @@ class WayTests(SynchronousTestCase):
         self.assertEqual(way.fields(content_type="a/b"), [("content-type", "a/b"), ("User-Agent", "me"), ("x", "1"), ("x", "2")])
 
     def test_url(self) -> None:
-        """A URL has one of the schemes that are wanted, a host, and no credentials, which would be shown by others."""
-        url = split_url("ws://host:81/a b?c=d#e", "ws", "wss")
-        self.assertEqual((url.hostname, url.port, target_of(url)), ("host", 81, "/a%20b?c=d"))
-        for text, told in (("http://host/", "ws://host/path or wss://"), ("ws://", "expected"), ("ws://a:secret@host/", "credentials")):
-            error = self.assertRaises(gun.InvalidRequest, split_url, text, "ws", "wss")
+        """What may not stand in a target is encoded, bytes that are no text too; credentials in a URL would be seen by others."""
+        url = url_of("ws://host:81/a b?c=d\udcff#e", ("ws", "wss"))
+        self.assertEqual((url.hostname, url.port, target_of(url)), ("host", 81, "/a%20b?c=d%FF"))
+        for text, told in (("http://host/", "expected ws:// or wss://"), ("ws://", "expected"), ("ws://a:secret@host/", "--header")):
+            error = self.assertRaises(gun.InvalidRequest, url_of, text, ("ws", "wss"))
             self.assertIn(told, str(error))
 
 

@@ -239,7 +239,7 @@ class FollowTests(SynchronousTestCase):
     def test_unusable(self) -> None:
         """A URL or an option that cannot be used is 3."""
         for order, told in (
-            ({"url": "ws://host/"}, "http://host/path or https://host/path"),
+            ({"url": "ws://host/"}, "http:// or https://, and a host"),
             ({"last_event_id": "a\nb"}, "--last-event-id: expected"),
             ({"headers": (("a b", "c"),)}, "header"),
         ):

@@ -349,7 +349,7 @@ class TalkTests(TalkCase):
     def test_unusable(self) -> None:
         """A URL or an option that cannot be used is 3."""
         for order, told in (
-            ({"url": "http://host/"}, "ws://host/path or wss://host/path"),
+            ({"url": "http://host/"}, "ws:// or wss://, and a host"),
             ({"subprotocols": ("a b",)}, "--subprotocol: expected"),
             ({"proxies": ("ftp://proxy",)}, "--proxy"),
         ):

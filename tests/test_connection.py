@@ -149,12 +149,12 @@ class OpeningTests(LifeCase):
 
     def test_bad_urls(self) -> None:
         """Other schemes, no host, a bad port or credentials raise InvalidRequest, which never shows a password."""
-        for url in ("ftp://example.org", "example.org", "http://", "http://a:99999/", "http://a:b/", "http://u:secret@a/", "//a/", ""):
+        bad_ports = ("http://a:99999/", "http://a:b/", "http://a:0/")
+        for url in ("ftp://example.org", "example.org", "http://", *bad_ports, "http://u:secret@a/", "//a/", ""):
             error = self.assertRaises(gun.InvalidRequest, gun.open_url, url, reactor=Clock())
             self.assertNotIn("secret", str(error))
         for wrong in (None, 7):
             self.assertRaises(gun.InvalidRequest, gun.open_url, wrong, reactor=Clock())
-        self.assertRaises(gun.OptionError, gun.open_url, "http://a:0/", reactor=Clock())
 
 
 class RequestTests(LifeCase):

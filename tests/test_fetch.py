@@ -249,7 +249,7 @@ class FetchTests(FetchCase):
         for url in ("ftp://host/", "host", "http://", "http://[::1", f"http://me:secret@127.0.0.1:{port}", "http://h:99999/"):
             self.stderr = StringIO()
             self.assertEqual(await self.get(url, output=str(self.file)), 3, url)
-            self.assert_told("URL: ")
+            self.assert_told("url: ")
             self.assertNotIn("secret", self.stderr.getvalue())
         self.stderr = StringIO()
         self.assertEqual(await self.get(headers=(("x", "a\r\nb: c"),), output=str(self.file)), 3)

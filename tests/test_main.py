@@ -287,7 +287,8 @@ class ProcessTests(TestCase):
         """A file will do, and a Close has its own status."""
         url = f"ws://{self.listen(partial(WebsocketPeer, [('expect', 'two'), ('close', 1008, 'enough')]))}/"
         self.file.write_text("one\ntwo\nthree\n")
-        run = self.start(f"exec GUN ws {url} <{self.file}")
+        # Else our own Close could come first, and be answered by its code.
+        run = self.start(f"exec GUN ws --linger 30 {url} <{self.file}")
         self.assertEqual((await run.ended, run.out), (108, b""))
         self.assertEqual(run.err, b"twisted-gun: the server ended the websocket: close 1008, enough\n")
 

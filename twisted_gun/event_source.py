@@ -78,7 +78,7 @@ class EventSource:
     _full = False  # whether that is so much that the server is held back
     _due = False  # whether the next attempt waits for that to be read
     _connection: Connection | None = None
-    _origin: tuple[str, str, int] | None = None  # that it leads to
+    _origin: tuple[bool, str, int] | None = None  # that it leads to
     _attempt: _Attempt | None = None  # the one that counts
     _redirects = 0
     _permanent = True  # whether all of them were

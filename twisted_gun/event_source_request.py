@@ -7,11 +7,9 @@ All of it is values, and functions of them. Nothing here connects or waits.
 from __future__ import annotations
 
 import random
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
-from urllib.parse import quote, quote_from_bytes, urljoin, urlsplit
 
 from twisted.internet.defer import Deferred, fail
 from twisted.logger import Logger
@@ -20,16 +18,16 @@ from twisted.python.failure import Failure
 from twisted_gun.content_handlers import DecodeHandler
 from twisted_gun.errors import InvalidRequest, OptionError
 from twisted_gun.events import Headers
-from twisted_gun.headers import HeadersLike, authority, check_host, normalise, without_credentials
+from twisted_gun.headers import HeadersLike, normalise, without_credentials
 from twisted_gun.options import Options, make_options
 from twisted_gun.options.checks import check, check_counts, check_seconds, is_number
+from twisted_gun.urls import HTTP, Target, parse_url, redirect_target
 from twisted_gun.wire.decode import KNOWN
 
 __all__ = [
     "Asked",
     "Dialling",
     "EventSourceOptions",
-    "Place",
     "check_id",
     "first_asked",
     "moved",
@@ -115,7 +113,7 @@ class Dialling:
         self._before = {kind for each in (http, http2) for kind, _ in each.content_handlers[:-1]}
         self._options = replace(made, http_opts=http, http2_opts=http2, protocols=protocols)
 
-    def options(self, place: Place, first: bool) -> Options:
+    def options(self, place: Target, first: bool) -> Options:
         """Those for `place`; `first` says whether it is the origin that was asked for first, which some of them are for."""
         options, endpoint = self._options, self.own.endpoint
         if not first:
@@ -145,7 +143,7 @@ def _endless(handler: Any) -> Any:
     return (kind, {"max_decoded_size": None, **options}) if kind is DecodeHandler else handler
 
 
-def _endpoint(make: Callable[[str, int], Any], place: Place) -> Any:
+def _endpoint(make: Callable[[str, int], Any], place: Target) -> Any:
     """What `make` gives for `place`; where it raises, what cannot be dialled, so that this fails, and is tried again, as any attempt."""
     try:
         return make(place.host, place.port)
@@ -167,42 +165,12 @@ class _Nowhere:
 
 # Where it is asked, and with what.
 
-_PORTS = {"http": 80, "https": 443}
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-# RFC 3986 section 3.3, pchar, and section 3.4; "%" because what is encoded already stays as it is.
-_IN_PATH = "/:@!$&'()*+,;=%"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Place:
-    """A URL; as text it is without its query, which may hold secrets."""
-
-    scheme: str
-    host: str
-    port: int
-    path: str
-
-    @property
-    def origin(self) -> tuple[str, str, int]:
-        """What credentials are bound to: scheme, host and port (RFC 6454 section 4)."""
-        return self.scheme, self.host, self.port
-
-    @property
-    def url(self) -> str:
-        """The whole URL."""
-        return f"{self.scheme}://{authority(self.host, self.port, _PORTS[self.scheme]).decode('ascii')}{self.path}"
-
-    def __str__(self) -> str:
-        return self.url.partition("?")[0]
-
-    __repr__ = __str__
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
     """Where to ask, and the fields that the caller gave, as far as this origin may see them."""
 
-    place: Place
+    place: Target
     headers: Headers = field(repr=False)
 
 
@@ -217,45 +185,16 @@ def first_asked(url: object, headers: HeadersLike) -> Asked:
     if b"last-event-id" in names:
         raise OptionError("headers", "no last-event-id among them: that is the option last_event_id")
     ours = tuple(pair for pair in _FIELDS if pair[0] not in names)
-    return Asked(place=_place(url), headers=(*ours, *given))
+    return Asked(place=parse_url(url, HTTP), headers=(*ours, *given))
 
 
 def moved(asked: Asked, headers: Headers) -> Asked:
     """What to ask after a redirect (RFC 9110 section 15.4); raises `InvalidRequest` with what is wrong with it."""
-    locations = {value for name, value in headers if name == b"location"}
-    if len(locations) != 1:
-        raise InvalidRequest("a redirect that does not lead to one place")
-    location = quote_from_bytes(locations.pop(), safe="/:?#[]@!$&'()*+,;=%-._~")
-    try:
-        place = _place(urljoin(asked.place.url, location))
-    except ValueError:  # without what is wrong with it: whatever it is, it came from the server
-        raise InvalidRequest("a redirect to what is no URL that can be followed") from None
-    if asked.place.scheme == "https" and place.scheme != "https":
-        raise InvalidRequest("a redirect from TLS to where there is none, which is not followed")
+    place = redirect_target(asked.place, headers, HTTP)
     if place.origin == asked.place.origin:
         return Asked(place=place, headers=asked.headers)
     kept = tuple(pair for pair in without_credentials(asked.headers) if pair[0] != b"host")
     return Asked(place=place, headers=kept)
-
-
-def _place(url: object) -> Place:
-    if not isinstance(url, str) or _CONTROL.search(url):  # which urlsplit would leave out, and then the URL is another one
-        raise InvalidRequest("url: expected text without control characters")
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-        path, query = quote(parts.path, safe=_IN_PATH), quote(parts.query, safe=_IN_PATH + "?")
-    except ValueError:  # lone surrogates among them; what Python says of it may show a part of a password
-        raise InvalidRequest("url: it cannot be understood") from None
-    if parts.scheme not in _PORTS or not parts.hostname or port == 0:
-        raise InvalidRequest("url: expected http:// or https://, a host, and a port from 1 to 65535 or none")
-    if "@" in parts.netloc:
-        raise InvalidRequest("url: give credentials in an authorization header; they are not taken from the URL")
-    host = check_host(parts.hostname)
-    target = (path or "/") + (f"?{query}" if query else "")
-    place = Place(scheme=parts.scheme, host=host, port=port or _PORTS[parts.scheme], path=target)
-    place.url  # noqa: B018 - raises where the host is no name that can be written
-    return place
 
 
 # Identifiers of events.

@@ -17,7 +17,7 @@ from twisted.internet.task import Cooperator
 
 from twisted_gun.command.output import Sink, sink_for
 from twisted_gun.command.telling import Steps, Teller, status_of, text_of
-from twisted_gun.command.way import DECODING, Way, split_url, target_of
+from twisted_gun.command.way import DECODING, Way, target_of, url_of
 from twisted_gun.connection import Connection
 from twisted_gun.content_handlers import DecodeHandler
 from twisted_gun.errors import StreamError, TimedOut
@@ -26,6 +26,7 @@ from twisted_gun.exits import Exit, Unreadable
 from twisted_gun.opening import open_url
 from twisted_gun.progress import ProgressBar, is_terminal
 from twisted_gun.stream import Stream
+from twisted_gun.urls import HTTP
 
 __all__ = ["Order", "fetch"]
 
@@ -71,7 +72,7 @@ class _Fetch:
 
     async def run(self) -> int:
         order = self._order
-        url = split_url(order.url, "http", "https")
+        url = url_of(order.url, HTTP)
         target = target_of(url)
         content = self._content(order.data)
         sink = sink_for(order.output, self._stdout)

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
-from urllib.parse import urlsplit
 
 from twisted.internet.interfaces import IStreamClientEndpoint
 
 from twisted_gun.connection import Connection
-from twisted_gun.errors import InvalidRequest, OptionError
+from twisted_gun.errors import OptionError
 from twisted_gun.headers import authority, check_host
 from twisted_gun.info import Origin
 from twisted_gun.leg import Leg, first_leg
@@ -22,10 +21,9 @@ from twisted_gun.options.checks import check_port
 from twisted_gun.options.proxies import proxies_of_environment
 from twisted_gun.receivers import as_receiver
 from twisted_gun.request import Forward, proxy_fields
+from twisted_gun.urls import PORTS, split_url
 
 __all__ = ["check_path", "open", "open_unix", "open_url", "place_of_url"]
-
-_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 
 
 def open(  # noqa: A001 - Gun's name
@@ -47,7 +45,7 @@ def open(  # noqa: A001 - Gun's name
     name, port = check_host(host), check_port(port)
     settled = make_options(options, keywords, port).settled(port)
     scheme = "https" if settled.transport == "tls" else "http"
-    origin = Origin(scheme=scheme, host=name, port=port, authority=authority(name, port, _PORTS[scheme]))
+    origin = Origin(scheme=scheme, host=name, port=port, authority=authority(name, port, PORTS[scheme]))
     return _start(origin, None, owner, reply_to, reactor, settled)
 
 
@@ -64,7 +62,7 @@ def open_unix(
     check_path(path)
     settled = make_options(options, keywords, 80).settled(80)
     scheme = "https" if settled.transport == "tls" else "http"
-    origin = Origin(scheme=scheme, host="localhost", port=_PORTS[scheme], authority=b"localhost")
+    origin = Origin(scheme=scheme, host="localhost", port=PORTS[scheme], authority=b"localhost")
     return _start(origin, path, owner, reply_to, reactor, settled)
 
 
@@ -88,21 +86,11 @@ def place_of_url(url: Any, options: Mapping[str, Any]) -> tuple[str, int, str]:
     "https" says TLS wherever it is written: RFC 9110 section 4.2.2, "the client MUST ensure that its connection to the origin server is
     secured".
     """
-    if not isinstance(url, (str, bytes)):
-        raise InvalidRequest(f"url: expected str or bytes, not {type(url).__name__}")
-    try:
-        parts = urlsplit(url.decode("ascii", "replace") if isinstance(url, bytes) else url)
-        port = _PORTS.get(parts.scheme, 0) if parts.port is None else parts.port
-    except ValueError:
-        raise InvalidRequest("url: it cannot be understood") from None
-    if parts.scheme not in _PORTS or not parts.hostname:
-        raise InvalidRequest("url: expected http://host, or https, ws or wss")
-    if parts.username is not None or parts.password is not None:
-        raise InvalidRequest("url: send credentials in an authorization header; they are not taken from the URL")
+    parts = split_url(url.decode("ascii", "replace") if isinstance(url, bytes) else url)
     transport = "tls" if parts.scheme in ("https", "wss") else "tcp"
     if options.get("transport", transport) != transport:
         raise OptionError("transport", f"{transport!r}, as the URL has it, or to be left out", options["transport"])
-    return parts.hostname, check_port(port), transport
+    return parts.hostname or "", parts.port or PORTS[parts.scheme], transport
 
 
 def _start(origin: Origin, path: str | None, owner: Any, reply_to: Any, reactor: Any, options: Options) -> Connection:

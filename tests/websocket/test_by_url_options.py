@@ -10,10 +10,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from twisted_gun.errors import InvalidRequest, OptionError
 from twisted_gun.options import Http2Options, Options, ProxyUrl, WsOptions
+from twisted_gun.urls import parse_url
 from twisted_gun.websocket.aws import AwsSignature
 from twisted_gun.websocket.by_url import Request, attach
 from twisted_gun.websocket.connect_options import ConnectOptions, check_connect_options
-from twisted_gun.websocket.url import parse_url
 
 SECRET = "pa55word"
 URL = "wss://example.org/feed"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from twisted_gun.events import Headers
+from twisted_gun.urls import parse_url
 from twisted_gun.websocket.redirects import Asked, RedirectRefused, is_redirect, redirected
-from twisted_gun.websocket.url import parse_url
 
 SECRETS: Headers = ((b"authorization", b"x"), (b"cookie", b"y"), (b"proxy-authorization", b"z"))
 FIELDS: Headers = (*SECRETS, (b"host", b"name"), (b"user-agent", b"u"))

@@ -30,12 +30,12 @@ from twisted_gun.options import Options, make_options
 from twisted_gun.options.checks import is_number
 from twisted_gun.origins import Identity, Origins, OriginsInfo
 from twisted_gun.stream import Stream
+from twisted_gun.urls import HTTP, PORTS
 
 __all__ = ["GunAgent", "GunResponse"]
 
 _URI = re.compile(rb"([A-Za-z][A-Za-z0-9+.-]*):(?://([^/?#]*))?([\x21\x22\x24-\x7e]*)(?:#[\x21-\x7e]*)?")
 _NETLOC = re.compile(rb"(\[[0-9A-Fa-f:.%A-Za-z]*\]|[^:@\[\]]+)(?::([0-9]{0,5}))?")
-_PORTS = {"http": 80, "https": 443}
 #: Options of `twisted_gun.open` that `Origins` refuses, and says why.
 _REFUSED = ("retry", "retry_fun", "retry_timeout", "transport")
 
@@ -108,7 +108,7 @@ class GunAgent:
             raise TypeError(f"method: expected bytes, not {type(method).__name__}")
         check_method(method)
         scheme, netloc, target = _parts(uri)
-        if scheme not in _PORTS:
+        if scheme not in HTTP:
             return fail(SchemeNotSupported(f"the scheme {scheme!r} is not spoken here; twisted_gun.open_url takes ws and wss"))
         identity, host = self._identity_of(scheme, netloc)
         expecting = self._expecting(headers, bodyProducer)
@@ -143,11 +143,11 @@ class GunAgent:
         if match is None:
             hint = ": give credentials in an authorization header" if b"@" in netloc else ""
             raise InvalidRequest(f"uri: expected a host, and a port or none{hint}")
-        port = int(match[2] or _PORTS[scheme])
+        port = int(match[2] or PORTS[scheme])
         if not 0 < port < 65536:
             raise InvalidRequest(f"uri: expected a port from 1 to 65535, not {port}")
         identity = self._origins.identity(scheme, match[1], port)
-        return identity, authority(identity.host, port, _PORTS[scheme])
+        return identity, authority(identity.host, port, PORTS[scheme])
 
     def _expecting(self, headers: Headers | None, producer: Any) -> Expecting | None:
         wanted = () if headers is None or producer is None else headers.getRawHeaders(b"expect", ())

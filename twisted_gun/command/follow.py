@@ -13,11 +13,12 @@ from typing import Any, BinaryIO, TextIO
 
 from twisted_gun.command.output import Lines
 from twisted_gun.command.telling import LoneObserver, Teller, status_of
-from twisted_gun.command.way import DECODING, Way, split_url
+from twisted_gun.command.way import DECODING, Way, url_of
 from twisted_gun.event_source import EventSource
 from twisted_gun.event_source_request import EventSourceOptions
 from twisted_gun.events import Error, Sse, SseEvent
 from twisted_gun.exits import Exit, Unwritable
+from twisted_gun.urls import HTTP
 
 __all__ = ["Follow", "follow"]
 
@@ -65,7 +66,7 @@ class _Follow:
 
     async def run(self) -> int:
         order = self._order
-        split_url(order.url, "http", "https")
+        url_of(order.url, HTTP)
         source = self._source = EventSource(
             order.url, headers=order.fields(), last_event_id=order.last_event_id, reply_to=self._told, **self._options()
         )

@@ -17,12 +17,13 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted_gun.command.output import Lines
 from twisted_gun.command.telling import Observer, Teller, close_text, status_of, text_of
 from twisted_gun.command.typed import TypedLines
-from twisted_gun.command.way import Way, split_url, target_of
+from twisted_gun.command.way import Way, target_of, url_of
 from twisted_gun.connection import Connection
 from twisted_gun.events import Binary, Close, Text, Upgrade, Ws
 from twisted_gun.exits import Exit, Unreadable, close_status
 from twisted_gun.opening import open_url
 from twisted_gun.stream import Stream
+from twisted_gun.urls import WEBSOCKET
 
 __all__ = ["Talk", "talk"]
 
@@ -76,7 +77,7 @@ class _Talk:
 
     async def run(self) -> int:
         order = self._order
-        url = split_url(order.url, "ws", "wss")
+        url = url_of(order.url, WEBSOCKET)
         conn = self._connect()
         try:
             # The steps of connecting have limits of their own.

@@ -6,17 +6,19 @@ It knows neither the command line nor what is done with a connection.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import SplitResult, quote, urlsplit
+from urllib.parse import SplitResult, quote
 
 from twisted.internet.endpoints import UNIXClientEndpoint
 
 from twisted_gun import __version__
 from twisted_gun.content_handlers import DecodeHandler
-from twisted_gun.errors import InvalidRequest, OptionError
+from twisted_gun.errors import OptionError
+from twisted_gun.urls import split_url
 
-__all__ = ["DECODING", "Way", "split_url", "target_of"]
+__all__ = ["DECODING", "Way", "target_of", "url_of"]
 
 #: With ``--compressed``. What is decoded is written at once, so there may be any amount of it; its ratio is bounded as ever.
 DECODING = (DecodeHandler, {"max_decoded_size": None})
@@ -88,18 +90,9 @@ class Way:
         return [*((name, value) for name, value in ours.items() if name not in given), *self.headers]
 
 
-def split_url(text: str, *schemes: str) -> SplitResult:
+def url_of(text: str, schemes: Collection[str]) -> SplitResult:
     """The parts of the URL `text`, which has one of `schemes`; raises `InvalidRequest`."""
-    try:
-        url = urlsplit(text)
-        usable = url.scheme in schemes and url.hostname and url.port != 0
-    except ValueError as error:
-        raise InvalidRequest(f"URL: {error}: {text!r}") from error
-    if not usable:
-        raise InvalidRequest(f"URL: expected {' or '.join(f'{scheme}://host/path' for scheme in schemes)}, not {text!r}")
-    if url.username is not None:
-        raise InvalidRequest("URL: credentials are not taken from it; send them by --header 'authorization: ...'")
-    return url
+    return split_url(text, schemes, credentials="send them by --header 'authorization: ...'")
 
 
 def target_of(url: SplitResult) -> str:

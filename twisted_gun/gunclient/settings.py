@@ -16,7 +16,7 @@ from twisted_gun.errors import InvalidRequest
 from twisted_gun.gunclient.arguments import ARGUMENTS, Given
 from twisted_gun.gunclient.configuration import Configuration, ConfigurationError, read_configuration
 from twisted_gun.headers import check_target, normalise
-from twisted_gun.websocket.url import parse_url
+from twisted_gun.urls import parse_url
 
 __all__ = ["Address", "SettingError", "Settings", "make_settings"]
 
@@ -154,12 +154,9 @@ def _address(given: Mapping[str, Given], url: str | None) -> Address:
             raise fault(given, "url", "unix:/path/of/socket, or unix:/path/of/socket:/path")
         return Address(scheme="http", host="localhost", port=80, path=_target(given, "url", path or "/"), unix=socket)
     try:
-        target = parse_url(url)
+        target = parse_url(url, credentials="send them by --header 'authorization: ...'")
     except InvalidRequest as error:
-        # What Python's callers would do is of no use here.
-        credentials = "credentials are not taken from the URL; send them by --header 'authorization: ...'"
-        told = credentials if "auth=" in str(error) else str(error).removeprefix("url: ")
-        raise SettingError(f"{given['url'].where}: {told}") from None
+        raise SettingError(f"{given['url'].where}: {str(error).removeprefix('url: ')}") from None
     return Address(scheme=target.scheme, host=target.host, port=target.port, path=target.path)
 
 

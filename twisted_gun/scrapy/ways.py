@@ -22,6 +22,7 @@ from twisted_gun.options import ProxyUrl
 from twisted_gun.options.proxies import proxy_urls
 from twisted_gun.request import proxy_fields
 from twisted_gun.scrapy.settings import bind_address
+from twisted_gun.urls import PORTS
 
 if TYPE_CHECKING:
     from scrapy import Request
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Way", "Ways"]
 
-_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 #: What a websocket's handshake is (RFC 6455 section 3).
 _WEBSOCKETS = {"ws": "http", "wss": "https"}
 #: How many identities are remembered: making one takes longer than all else here.
@@ -67,7 +67,7 @@ class Ways:
         """The way of `request`; raises `UnsupportedURLSchemeError`, and ValueError for what cannot be sent anywhere."""
         found = _URL.match(request.url)
         scheme = "" if found is None else found[1].lower()
-        if found is None or scheme not in _PORTS:
+        if found is None or scheme not in PORTS:
             raise UnsupportedURLSchemeError(f"expected a URL of http, https, ws or wss, not {request.url}")
         netloc, target = found[2].rpartition("@")[2], found[3]
         fields, authorization = _fields(request)
@@ -132,7 +132,7 @@ def _host_and_port(scheme: str, netloc: str) -> tuple[str, int]:
         port = parts.port
     except ValueError as error:
         raise InvalidRequest(f"{netloc}: {error}") from error
-    return parts.hostname or "", _PORTS[scheme] if port is None else port
+    return parts.hostname or "", PORTS[scheme] if port is None else port
 
 
 @lru_cache(maxsize=256)

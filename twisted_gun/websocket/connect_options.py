@@ -18,7 +18,7 @@ from twisted_gun.headers import authority, check_host
 from twisted_gun.options import Http2Options, Options, ProxyUrl, TcpOptions, TlsOptions, nested
 from twisted_gun.options.checks import is_port
 from twisted_gun.request import proxy_fields
-from twisted_gun.websocket.url import Target
+from twisted_gun.urls import PORTS, Target
 
 __all__ = ["ConnectOptions", "check_connect_options"]
 
@@ -117,7 +117,7 @@ class ConnectOptions:
         """The value of Host, where `hostname` is another than that of `target`."""
         if self.hostname is None:
             return None
-        return authority(self.hostname, target.port, 443 if target.secure else 80)
+        return authority(self.hostname, target.port, PORTS[target.scheme])
 
     def check_for(self, target: Target) -> None:
         """Raises `OptionError` where these options do not fit `target`, the origin that they are for."""

@@ -8,12 +8,11 @@ where there is none.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from urllib.parse import quote_from_bytes, urljoin
 
 from twisted_gun.errors import GunError, InvalidRequest
 from twisted_gun.events import Headers
 from twisted_gun.headers import without_credentials
-from twisted_gun.websocket.url import Target, parse_url
+from twisted_gun.urls import Target, redirect_target
 
 __all__ = ["Asked", "RedirectRefused", "TooManyRedirects", "is_redirect", "redirected"]
 
@@ -72,19 +71,13 @@ def _for_another_origin(headers: Headers, trusted: bool) -> Headers:
 
 
 def _location(target: Target, headers: Headers) -> Target:
-    locations = {value for name, value in headers if name == b"location"}
-    if len(locations) > 1:
-        raise RedirectRefused(f"{target.place} answered with a redirect to two places at once")
-    location = quote_from_bytes(locations.pop(), safe="/:?#[]@!$&'()*+,;=%-._~")
     try:
-        found = parse_url(urljoin(target.url, location).partition("#")[0])
-    except (InvalidRequest, ValueError):  # without what is wrong with it: whatever it is, it came from the server
-        raise RedirectRefused(f"{target.place} answered with a redirect to what is no URL that can be followed") from None
+        found = redirect_target(target, headers)
+    except InvalidRequest as error:
+        raise RedirectRefused(f"{target.place} answered with {error}") from None
     if target.websocket and not found.websocket:
         # A server that redirects the handshake may know no other schemes than those of HTTP.
-        found = replace(found, websocket=True)
+        found = replace(found, scheme="wss" if found.secure else "ws")
     if found.websocket and not target.websocket:
         raise RedirectRefused(f"{target.place} answered an HTTP request with a redirect to a websocket")
-    if target.secure and not found.secure:
-        raise RedirectRefused(f"{target.place} answered with a redirect to {found.place}, which has no TLS; it is not followed")
     return found

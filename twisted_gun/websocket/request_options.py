@@ -19,11 +19,12 @@ from twisted_gun.events import Headers
 from twisted_gun.headers import normalise
 from twisted_gun.options import WsOptions, nested
 from twisted_gun.receivers import as_receiver, check_timeout
+from twisted_gun.urls import Target
 from twisted_gun.websocket.aws import AwsSignature, check_aws
 from twisted_gun.websocket.connect_options import ConnectOptions, check_connect_options
 from twisted_gun.websocket.credentials import check_auth
 from twisted_gun.websocket.retries import check_retry
-from twisted_gun.websocket.url import Pairs, Target, build_target, check_base_url, check_pairs, check_path_params
+from twisted_gun.websocket.url import Pairs, build_target, check_base_url, check_pairs, check_path_params
 
 __all__ = ["RequestOptions", "header_fields", "merged"]
 

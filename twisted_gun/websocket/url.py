@@ -1,89 +1,27 @@
 """
-URLs: what a caller gives, a base URL, parameters, becomes the `Target` of a request.
+What a URL, a base URL before it and parameters in it become: the `Target` of a request.
 
-Everything is checked and percent-encoded here, and no message shows a query or what stands before an "@": they may hold secrets. Of
-connections nothing is known.
+What a URL is, is in `twisted_gun.urls`.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Union
-from urllib.parse import SplitResult, quote, urlsplit
+from urllib.parse import quote
 
 from twisted_gun.errors import InvalidRequest, OptionError
-from twisted_gun.headers import authority, check_host
+from twisted_gun.urls import IN_PATH, IN_QUERY, Target, make_target, quoted, split_url
 
-__all__ = ["Pairs", "Target", "build_target", "check_base_url", "check_pairs", "check_path_params", "parse_url"]
+__all__ = ["Pairs", "build_target", "check_base_url", "check_pairs", "check_path_params"]
 
 Value = Union[str, bytes, int, float]
 #: Pairs that go into a URL, as they are kept.
 Pairs = tuple[tuple[str, Value], ...]
 
-#: By scheme: whether it is a websocket, whether TLS is under it, and its port.
-_SCHEMES = {"ws": (True, False, 80), "wss": (True, True, 443), "http": (False, False, 80), "https": (False, True, 443)}
-
 _ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-
-# RFC 3986 section 3.3, pchar, and section 3.4; "%" because what is encoded already stays as it is.
-_IN_PATH = "/:@!$&'()*+,;=%"
-_IN_QUERY = _IN_PATH + "?"
-
 _TEMPLATES = {"colon": re.compile(r":([A-Za-z]\w*)", re.ASCII), "curly": re.compile(r"\{([A-Za-z_]\w*)\}", re.ASCII)}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Target:
-    """
-    Where a request goes: `path` is the request target with its query, ASCII and percent-encoded.
-
-    As text it is the URL without its query.
-    """
-
-    websocket: bool
-    secure: bool
-    host: str
-    port: int
-    path: str
-
-    def __str__(self) -> str:
-        return self.url.partition("?")[0]
-
-    def __repr__(self) -> str:
-        return f"<Target {self}>"
-
-    @property
-    def scheme(self) -> str:
-        """The scheme of `url`."""
-        return ("wss" if self.secure else "ws") if self.websocket else ("https" if self.secure else "http")
-
-    @property
-    def origin(self) -> tuple[bool, str, int]:
-        """What credentials are bound to: scheme, host and port (RFC 6454 section 4); a websocket and its handshake have one."""
-        return self.secure, self.host, self.port
-
-    @property
-    def authority(self) -> str:
-        """The value of Host."""
-        return authority(self.host, self.port, _SCHEMES[self.scheme][2]).decode("ascii")
-
-    @property
-    def place(self) -> str:
-        """Scheme and authority, for messages."""
-        return f"{self.scheme}://{self.authority}"
-
-    @property
-    def url(self) -> str:
-        """The whole URL."""
-        return f"{self.place}{self.path}"
-
-    @property
-    def http_url(self) -> str:
-        """The URL of the handshake: http for ws, https for wss (RFC 6455 section 3)."""
-        return f"{'https' if self.secure else 'http'}://{self.authority}{self.path}"
 
 
 def build_target(
@@ -95,17 +33,11 @@ def build_target(
     `path_params` fill the places in its path, ``:name`` or, by the `style` "curly", ``{name}``; `params` are added to its query. Raises
     `InvalidRequest`.
     """
-    parts = _split(_joined(base_url, url))
+    parts = split_url(_joined(base_url, url), credentials="give them as auth=")
     path = _filled(parts.path, dict(path_params), _TEMPLATES[style])
     added = "&".join(f"{quote(name, safe='')}={quote(_text(value), safe='')}" for name, value in params)
-    query = "&".join(piece for piece in (quote(parts.query, safe=_IN_QUERY), added) if piece)
-    return _target(parts, path, query)
-
-
-def parse_url(url: str) -> Target:
-    """The target of an absolute `url`; raises `InvalidRequest`."""
-    parts = _split(url)
-    return _target(parts, quote(parts.path, safe=_IN_PATH), quote(parts.query, safe=_IN_QUERY))
+    query = "&".join(piece for piece in (quoted(parts.query, IN_QUERY), added) if piece)
+    return make_target(parts, path, query)
 
 
 def check_base_url(base_url: object) -> None:
@@ -159,47 +91,14 @@ def _joined(base: str | None, url: str | None) -> str:
     return f"{base.removesuffix('/')}/{url.removeprefix('/')}"
 
 
-def _split(url: str) -> SplitResult:
-    if _CONTROL.search(url):  # which urlsplit would leave out, and then the URL is another one
-        raise InvalidRequest("url: it holds a control character")
-    try:
-        url.encode("utf-8")
-        parts = urlsplit(url)
-        _ = parts.port
-    except ValueError:  # lone surrogates among them
-        # What Python says of it shows what is wrong, and that may be a part of a password.
-        raise InvalidRequest("url: its host or its port cannot be understood") from None
-    if parts.scheme not in _SCHEMES or not parts.hostname:
-        raise InvalidRequest("url: expected ws://, wss://, http:// or https://, and a host")
-    if "@" in parts.netloc:
-        raise InvalidRequest("url: give credentials as auth=; they are not taken from the URL")
-    if parts.fragment and _SCHEMES[parts.scheme][0]:
-        # RFC 6455 section 3: "Fragment identifiers are meaningless in the context of WebSocket URIs and MUST NOT be used".
-        raise InvalidRequest("url: a ws or wss URL has no fragment; write '#' as '%23' (RFC 6455 section 3)")
-    return parts
-
-
-def _target(parts: SplitResult, path: str, query: str) -> Target:
-    websocket, secure, port = _SCHEMES[parts.scheme]
-    if parts.port == 0:
-        raise InvalidRequest("url: expected a port from 1 to 65535")
-    return Target(
-        websocket=websocket,
-        secure=secure,
-        host=check_host(parts.hostname),
-        port=parts.port or port,
-        path=(path or "/") + (f"?{query}" if query else ""),
-    )
-
-
 def _filled(path: str, params: Mapping[str, Value], template: re.Pattern[str]) -> str:
     """`path`, encoded, with `params` in their places; what has no value stays as it is."""
     pieces, end = [], 0
     for place in template.finditer(path):
         if place[1] in params:
-            pieces += [quote(path[end : place.start()], safe=_IN_PATH), quote(_text(params[place[1]]), safe="")]
+            pieces += [quoted(path[end : place.start()], IN_PATH), quote(_text(params[place[1]]), safe="")]
             end = place.end()
-    filled = "".join(pieces) + quote(path[end:], safe=_IN_PATH)
+    filled = "".join(pieces) + quoted(path[end:], IN_PATH)
     # Whatever was put together must not be a step up either, as ":a:b" with two values "." would be.
     if any(segment in (".", "..") for segment in filled.split("/")) and pieces:
         raise InvalidRequest("url: with its path_params the path has a segment '.' or '..'")
