@@ -174,6 +174,17 @@ class Http1AnswerTests(TunnelCase):
                 self.assertEqual(self.successResultOf(again.await_up()), "http")
                 self.close(world)
 
+    def test_credentials_of_another_kind(self) -> None:
+        """A 407 whose challenges are all of kinds not spoken here says so, and names them."""
+        challenges = b'proxy-authenticate: Negotiate, Digest realm="a, b", qop="auth"\r\nproxy-authenticate: NTLM\r\n'
+        for headers, words in ((challenges, "(Negotiate, Digest, NTLM): only Basic is"), (b"proxy-authenticate: Basic\r\n", "give them")):
+            world, tunnel = self.asked()
+            up = tunnel.await_up()
+            world.peer.send(b"HTTP/1.1 407 X\r\n%bcontent-length: 0\r\n\r\n" % headers)
+            world.pump()
+            self.assertIn(words, str(self.failureResultOf(up, gun.ProxyFailed).value))
+            self.close(world)
+
     def test_until_close(self) -> None:
         """One that ends with its connection is whole then."""
         world, tunnel = self.asked()

@@ -23,7 +23,7 @@ from twisted_gun.errors import (
     ShuttingDown,
     StreamClosed,
 )
-from twisted_gun.events import Data, Error, Notify, Push, StreamEvent, Upgrade
+from twisted_gun.events import Data, Error, Headers, Notify, Push, StreamEvent, Upgrade
 from twisted_gun.headers import HeadersLike, check_transform
 from twisted_gun.info import Intermediary
 from twisted_gun.jar import Jar
@@ -302,11 +302,11 @@ class Route(Waiting):
         if key is inner or not key.ended:
             TunnelLayer(self, key, inner).begin()
 
-    def tunnel_refused(self, tunnel: Tunnel, status: int) -> None:
+    def tunnel_refused(self, tunnel: Tunnel, status: int, headers: Headers) -> None:
         self._deadlines.clear((tunnel, "tunnel"))
         if tunnel.ended:
             return
-        tunnel._refused(refused(self.leg.where, tunnel._inner.leg.where, status, (), tunnel._credentials))
+        tunnel._refused(refused(self.leg.where, tunnel._inner.leg.where, status, headers, tunnel._credentials))
         self._refuse_behind(self._behind(tunnel))
 
     def tunnel_data(self, stream: Any, data: bytes) -> None:

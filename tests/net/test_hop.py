@@ -14,7 +14,7 @@ from zope.interface.verify import verifyObject
 
 import twisted_gun as gun
 from tests.stage import up
-from twisted_gun.events import Data
+from twisted_gun.events import Data, Headers
 from twisted_gun.net.hop import Hop, HopOptions, why_lost
 from twisted_gun.net.straight import FULL_READ
 from twisted_gun.net.timer import Deadlines
@@ -115,7 +115,7 @@ class _Above:
     def tunnel_opened(self, stream: Any) -> None:
         self._was_told("tunnel opened", stream)
 
-    def tunnel_refused(self, stream: Any, status: int) -> None:
+    def tunnel_refused(self, stream: Any, status: int, headers: Headers) -> None:
         self._was_told("tunnel refused", stream, status)
 
     def tunnel_data(self, stream: Any, data: bytes) -> None:

@@ -255,7 +255,7 @@ class RefusedTests(SynchronousTestCase):
         """The steps themselves: that it is a refusal comes first, and that others may be asked for comes last."""
         head = Response(stream=A, fin=True, status=404, headers=((b"content-length", b"0"),), reason=b"x")
         steps = pending().receive(response((b"content-length", b"0"), status=b"404 x"))
-        self.assertEqual(steps, [TunnelRefused(A, 404), head, Accepting()])
+        self.assertEqual(steps, [TunnelRefused(A, 404, head.headers), head, Accepting()])
 
     def test_every_status(self) -> None:
         """All that is not 2xx is one."""

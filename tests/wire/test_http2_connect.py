@@ -197,7 +197,7 @@ class RefusedTests(ConnectCase):
             for fin in (True, False):
                 talk = self.pending()
                 steps = talk.receive(talk.peer.respond(1, status, fin=fin))
-                self.assertEqual(steps[:2], [TunnelRefused(A, status), Response(stream=A, fin=fin, status=status, headers=())])
+                self.assertEqual(steps[:2], [TunnelRefused(A, status, ()), Response(stream=A, fin=fin, status=status, headers=())])
                 self.assertEqual(talk.newly_sent(), [("RST_STREAM", 1, "NO_ERROR")] * fin)
                 self.assert_alive(talk)
 

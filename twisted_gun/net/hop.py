@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from twisted_gun.errors import ConnectionFailed, GunError, ShuttingDown, TimedOut
-from twisted_gun.events import StreamEvent
+from twisted_gun.events import Headers, StreamEvent
 from twisted_gun.net.straight import FULL_READ, read_more, sent, straight_write, unsent, watch_sending
 from twisted_gun.net.timer import Deadlines
 from twisted_gun.net.tls import tls_failure
@@ -79,7 +79,7 @@ class Above(Interface):
     def tunnel_opened(self, stream: Any) -> None:
         """The tunnel asked for is there."""
 
-    def tunnel_refused(self, stream: Any, status: int) -> None:
+    def tunnel_refused(self, stream: Any, status: int, headers: Headers) -> None:
         """The proxy refused it."""
 
     def tunnel_data(self, stream: Any, data: bytes) -> None:
@@ -345,7 +345,7 @@ class Hop(Protocol, Generic[AnyCore]):
         self._above.tunnel_opened(step.stream)
 
     def _tunnel_refused(self, step: TunnelRefused) -> None:
-        self._above.tunnel_refused(step.stream, step.status)
+        self._above.tunnel_refused(step.stream, step.status, step.headers)
 
     def _tunnel_data(self, step: TunnelData) -> None:
         self._above.tunnel_data(step.stream, step.data)

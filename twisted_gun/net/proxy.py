@@ -19,7 +19,7 @@ from twisted.internet.protocol import ClientFactory
 from twisted.python.failure import Failure
 
 from twisted_gun.errors import ConnectionFailed, GoAway, GunError, StreamRefused
-from twisted_gun.events import Headers, Response, StreamEvent
+from twisted_gun.events import Headers, StreamEvent
 from twisted_gun.headers import check_host
 from twisted_gun.net.carrier import Carrier
 from twisted_gun.net.dial import EndpointConnector, connect_failure
@@ -145,7 +145,6 @@ class _Tunnel:
         self.destination = request.target.decode()
         self.link: _Link | None = None  # which it waits for, or travels on
         self.carrier: Carrier | None = None  # once it is there
-        self.refused = False  # by a response that is about to be told
         self.again = False  # whether it was placed a second time
         self.result: Deferred[IProtocol] = Deferred(self._cancelled)
         self._proxy = proxy
@@ -337,12 +336,7 @@ class _Link(ClientFactory):
         """The proxy ends the connection, but not the tunnels that there are."""
 
     def tell(self, event: StreamEvent) -> None:
-        """Of what the proxy answers only the head of a refusal is of use."""
-        tunnel: Any = event.stream
-        if tunnel.refused and tunnel.link is self and type(event) is Response:
-            proxy, request = self._proxy, tunnel.request
-            credentials = any(name == b"proxy-authorization" for name, _ in request.headers)
-            tunnel.fail(refused(proxy.name, tunnel.destination, event.status, event.headers, credentials))
+        """Of what the proxy answers nothing is of use but what it is."""
 
     def turn_over(self) -> bool:
         return False
@@ -360,8 +354,10 @@ class _Link(ClientFactory):
             self._proxy.deadlines.clear((stream, "tunnel"))
             stream.open(self._hop, self._paused)
 
-    def tunnel_refused(self, stream: _Tunnel, status: int) -> None:
-        stream.refused = True  # the response, which is told next, says more
+    def tunnel_refused(self, stream: _Tunnel, status: int, headers: Headers) -> None:
+        if stream.link is self:
+            credentials = any(name == b"proxy-authorization" for name, _ in stream.request.headers)
+            stream.fail(refused(self._proxy.name, stream.destination, status, headers, credentials))
 
     def tunnel_data(self, stream: _Tunnel, data: bytes) -> None:
         if stream.carrier is not None:

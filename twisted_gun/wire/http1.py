@@ -393,7 +393,7 @@ class Http1(Pipeline):
         fin = length == 0
         if not exchange.cancelled:
             if connect:
-                steps.append(TunnelRefused(exchange.stream, head.status))
+                steps.append(TunnelRefused(exchange.stream, head.status, head.headers))
             event = Response(stream=exchange.stream, fin=fin, status=head.status, headers=head.headers, reason=head.reason)  # type: ignore[arg-type]
             steps.append(event)
         if fin:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Union
 
 from twisted_gun.errors import GunError
-from twisted_gun.events import StreamEvent
+from twisted_gun.events import Headers, StreamEvent
 
 __all__ = [
     "Accepting",
@@ -30,6 +30,8 @@ __all__ = [
     "StreamFailed",
     "TunnelClosed",
     "TunnelData",
+    "TunnelOpened",
+    "TunnelRefused",
     "Write",
 ]
 
@@ -105,10 +107,11 @@ class TunnelOpened:
 
 @dataclass(frozen=True, slots=True)
 class TunnelRefused:
-    """The proxy has not, and said so with `status`; its response is told as any other."""
+    """The proxy has not, and said so with `status` and `headers`; its response is told as any other."""
 
     stream: object
     status: int
+    headers: Headers
 
 
 @dataclass(frozen=True, slots=True)

@@ -246,7 +246,7 @@ class Streams(Sending):
         if fin:
             self._check_length(stream, True)
         if stream.protocol == b"":
-            self._steps.append(TunnelRefused(stream.key, head.status))
+            self._steps.append(TunnelRefused(stream.key, head.status, head.headers))
         stream.state = RECEIVED[stream.state, fin]
         self._steps.append(Response(stream=stream.key, fin=fin, status=head.status, headers=head.headers))
         if fin:
