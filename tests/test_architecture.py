@@ -23,6 +23,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     (
         "headers",
         "responses",
+        "atomic",
         "urls",
         "options",
         "options.checks",
@@ -141,10 +142,12 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "gunclient.files",
         "gunclient.health",
         "gunclient.records",
-        "gunclient.cookie_file",
+        "gunclient.saved",
     ),
     (
         "gunclient.configuration",
+        "gunclient.cookie_file",
+        "gunclient.event_id_file",
         "gunclient.output",
         "gunclient.patience",
         "gunclient.settings",

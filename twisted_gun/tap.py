@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socket
 import sys
+from collections.abc import Callable
 from inspect import isclass
 from typing import IO, Any, ClassVar
 
@@ -22,6 +23,7 @@ from twisted_gun.gunclient.arguments import ARGUMENTS, Given
 from twisted_gun.gunclient.connecting import check_connection, named
 from twisted_gun.gunclient.cookie_file import CookieFile
 from twisted_gun.gunclient.daemon import Daemon
+from twisted_gun.gunclient.event_id_file import EventIdFile, Progress
 from twisted_gun.gunclient.health import LOOPBACK
 from twisted_gun.gunclient.settings import SettingError, Settings, make_settings
 from twisted_gun.interfaces import IReceiver
@@ -48,7 +50,7 @@ all in good order. With -n, the log is best kept apart from the output: --logger
     ]
     optFlags: ClassVar[list[list[Any]]] = [[each.name, None, each.help] for each in ARGUMENTS.values() if each.flag]
     compData = usage.Completions(
-        optActions={name: usage.CompleteFiles() for name in ("config", "output", "cookies", "cacert", "cert")},
+        optActions={name: usage.CompleteFiles() for name in ("config", "output", "last-event-id", "cookies", "cacert", "cert")},
     )
 
     settings: Settings
@@ -89,20 +91,27 @@ all in good order. With -n, the log is best kept apart from the output: --logger
             raise usage.UsageError(str(error)) from None
         except GunError as error:
             raise usage.UsageError(named(error)) from None
-        self._check_cookies()
+        self._check_files()
         self._check_daemon()
         self._check_health()
         if self.settings.receiver is not None:
             self.receiver = _named_receiver(self.settings.receiver)
 
-    def _check_cookies(self) -> None:
-        if self.settings.cookies is not None:
+    def _check_files(self) -> None:
+        """Whether what is kept in files can be read."""
+        settings = self.settings
+        read: dict[str, tuple[str | None, Callable[[str], object]]] = {
+            "cookies": (settings.cookies, lambda path: CookieFile(path, 1.0, None)),
+            "last-event-id": (settings.last_event_id, lambda path: EventIdFile(path, None, lambda: Progress(""))),
+        }
+        for name, (path, reader) in read.items():
             try:
-                CookieFile(self.settings.cookies, 1.0, None)
+                if path is not None:
+                    reader(path)
             except GunError as error:
-                raise usage.UsageError(f"--cookies: {error}") from None
+                raise usage.UsageError(f"--{error}" if isinstance(error, OptionError) else f"--{name}: {error}") from None
             except OSError as error:
-                raise usage.UsageError(f"--cookies: {self.settings.cookies} cannot be read: {error.strerror}") from None
+                raise usage.UsageError(f"--{name}: {path} cannot be read: {error.strerror}") from None
 
     def _check_daemon(self) -> None:
         parent: Any = self.parent or {}

@@ -120,6 +120,7 @@ class WorkTests(SettingsCase):
             settings_of(url="ws://a", **{name: value})
         self.refused("--silence", "--sse", url="ws://a", silence=3)
         settings_of(url="http://a", sse=True, silence=3)
+        self.refused("--last-event-id", "--sse", url="ws://a", last_event_id="file")
         for name in ("rotate_size", "rotate_keep"):
             self.refused("--output", url="ws://a", **{name: 1})
             self.refused("--output", url="ws://a", output="-", **{name: 1})
@@ -224,10 +225,12 @@ class FileTests(SettingsCase):
         self.refused("--output", url="ws://a", output=f"{path}.pipe")
 
     def test_cookies(self) -> None:
-        """The same for cookies, but no device."""
-        settings_of(url="ws://a", cookies=self.mktemp())
-        self.refused("--cookies", url="ws://a", cookies="/dev/null")
-        self.refused("--cookies", url="ws://a", cookies="")
+        """The same for what else is kept in files, but no device."""
+        for name in ("cookies", "last-event-id"):
+            option = name.replace("-", "_")
+            settings_of(url="http://a", sse=True, **{option: self.mktemp()})
+            self.refused(f"--{name}", url="http://a", sse=True, **{option: "/dev/null"})
+            self.refused(f"--{name}", url="http://a", sse=True, **{option: ""})
 
 
 class AddressTextTests(SynchronousTestCase):

@@ -157,6 +157,7 @@ class OptionsTests(OptionsCase):
             "--subprotocol": ("--subprotocol=a b", "wss://a"),
             "option --unknown not recognized": ("--unknown", "wss://a"),
             "--cookies": (f"--cookies={__file__}", "ws://a"),
+            f"--last-event-id: expected {__file__} to hold": ("--sse", f"--last-event-id={__file__}", "http://a"),
         }
         for part, arguments in cases.items():
             self.assertIn(part, self.refused(*arguments), arguments)
@@ -193,9 +194,11 @@ class OptionsTests(OptionsCase):
             self.assertNotIn("hid", self.refused(*arguments))
 
     def test_unreadable_cookies(self) -> None:
-        """A file of cookies that cannot be read is a mistake, too."""
+        """A file of cookies that cannot be read is a mistake, too, and so is one of an identifier."""
         self.patch(tap, "CookieFile", self.unreadable)
         self.assertIn("--cookies", self.refused("--cookies", self.mktemp(), "ws://a"))
+        self.patch(tap, "EventIdFile", self.unreadable)
+        self.assertIn("--last-event-id", self.refused("--sse", "--last-event-id", self.mktemp(), "http://a"))
 
     def unreadable(self, *_: Any) -> None:
         """As a file without rights."""

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import random
+from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred
 
 import twisted_gun as gun
 from tests.event_source_stage import CHUNKED, EVENTS, chunk
-from tests.gunclient.stage import DaemonCase, logged_by
+from tests.gunclient.stage import DaemonCase, Failing, logged_by
 from tests.services import ServiceReceiver
 from tests.stage import OK, answer, answering
 from twisted_gun.testing import Http2Peer, RecordingReceiver, ScriptedPeer, WebsocketPeer
@@ -503,6 +505,38 @@ class EventStreamTests(WorkCase):
         self.advance(1.0)
         self.assertEqual(self.identifiers()[-1], b"7")
         self.assertEqual(self.left, [])
+
+    def test_kept(self) -> None:
+        """With --last-event-id the next process goes on where this one was; the file is written every 5 seconds, and at the end."""
+        path = Path(self.mktemp())
+        daemon = self.daemon(sse=True, last_event_id=path)
+        self.send(chunk(b"id: 1\ndata: x\n\n"))
+        self.assertFalse(path.exists())
+        self.advance(5.0)
+        self.assertEqual(path.read_text(), "1\n")
+        self.send(chunk("id: zw\u00f6lf\ndata: x\n\n".encode()))
+        self.stop(daemon)
+        self.assertEqual(path.read_text(), "zw\u00f6lf\n")
+        self.daemon(sse=True, last_event_id=path)
+        self.assertEqual(self.identifiers(), [None, "zw\u00f6lf".encode()])
+
+    def test_kept_when_written(self) -> None:
+        """What the output has not taken is not in the file: after a crash it would be missed."""
+        path = Path(self.mktemp())
+        daemon = self.daemon(sse=True, last_event_id=path)
+        self.send(chunk(b"id: 1\ndata: x\n\n"))
+        self.destination.room = 0
+        self.send(chunk(b"id: 2\ndata: x\n\n"))
+        self.advance(5.0)
+        self.assertFalse(path.exists())
+        self.send(chunk(b"id: 3\ndata: x\n\n"))
+        self.destination.let(len(json.dumps(self.of("sse")[-1])) + 1)  # the line of the second
+        self.advance(5.0)
+        self.assertEqual(path.read_text(), "2\n")
+        self.destination.room, self.destination.error = 0, Failing.full
+        self.send(chunk(b"id: 4\ndata: x\n\n"))
+        self.stop(daemon)  # some lines are never written
+        self.assertEqual(path.read_text(), "2\n")
 
     def test_no_content(self) -> None:
         """After a 204 there is nothing more to do, and all is well."""

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from signal import SIGHUP, SIGTERM
+from signal import SIGHUP, SIGKILL, SIGTERM
 from typing import Any
 from urllib.error import HTTPError
 from urllib.request import urlopen
@@ -157,6 +157,26 @@ class DirectTests(GunclientCase):
         store = gun.CookieStore()
         store.load(cookies)
         self.assertEqual([cookie.name for cookie in store], [b"got"])
+
+    async def test_restarted(self) -> None:
+        """The client itself is ended and started again: each goes on where the one before it was, and after SIGKILL no later than that."""
+        came = [0]
+        orderly = True  # whether the one before it could say goodbye
+        for number in (SIGTERM, SIGKILL, SIGTERM, SIGKILL, SIGTERM):
+            client = self.client("--sse", f"--last-event-id={self.root / 'last'}", f"{self.url}/feed")
+            await client.after("sse", 50)
+            client.process.signalProcess(number)
+            await client.ended
+            numbers = [int(line["text"].removeprefix("event ")) for line in client.lines if line["event"] == "sse"]
+            self.assertEqual(numbers, list(range(numbers[0], numbers[-1] + 1)))
+            self.assertLessEqual(numbers[0], came[-1] + 1)
+            if orderly:
+                self.assertEqual(numbers[0], came[-1] + 1)
+            orderly = number == SIGTERM
+            if orderly:
+                self.assertEqual((self.root / "last").read_text(), f"{numbers[-1]}\n")
+            came.append(numbers[-1])
+        self.assertEqual(came, sorted(came))
 
     async def test_hangup(self) -> None:
         """SIGHUP begins a new file: the lines of both together are all there are, each whole."""

@@ -10,12 +10,12 @@ from __future__ import annotations
 import json
 import math
 import os
-import tempfile
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from os import PathLike
 from typing import Any, Final, get_args
 
+from twisted_gun.atomic import write_atomically
 from twisted_gun.cookies.values import LONGEST_ATTRIBUTE, LONGEST_PAIR, Cookie, SameSite
 from twisted_gun.errors import CookieFileError, InvalidRequest
 
@@ -64,7 +64,7 @@ def write_cookies(path: Path, cookies: Iterable[Cookie]) -> None:
     """Write `cookies` to the file at `path`, all of them or none; raises OSError."""
     listed = [{name: _as_json(getattr(cookie, name)) for name in _FIELDS} for cookie in cookies]
     document = {"format": _FORMAT, "version": _VERSION, "cookies": listed}
-    _write(os.fspath(path), json.dumps(document, indent=1, ensure_ascii=False).encode("utf-8"))
+    write_atomically(os.fspath(path), json.dumps(document, indent=1, ensure_ascii=False).encode("utf-8"))
 
 
 def read_cookies(path: Path, most: int) -> list[Cookie]:
@@ -165,30 +165,3 @@ def _read(path: Path, most: int) -> bytes:
 
 def _broken(path: Path, why: str) -> CookieFileError:
     return CookieFileError(f"{os.fspath(path)}: {why}")
-
-
-def _write(path: str, data: bytes) -> None:
-    folder = os.path.dirname(path) or os.curdir
-    # Mode 0600 from the start, and a name that nobody knows beforehand. A link at `path` is replaced, not followed.
-    descriptor, temporary = tempfile.mkstemp(prefix=".cookies-", dir=folder)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(descriptor)
-        os.replace(temporary, path)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(temporary)
-        raise
-    _sync_folder(folder)
-
-
-def _sync_folder(folder: str) -> None:
-    """So that the new name outlives a crash of the machine; not every file system can."""
-    with suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

@@ -208,6 +208,7 @@ _TABLE: Iterable[Argument] = (
     Argument(name="cacert", help="Trust the authorities in this PEM file or folder, and no others."),
     Argument(name="cert", help="A PEM file with the client's certificate, its chain and its key."),
     Argument(name="insecure", flag=True, help="Accept any certificate."),
+    Argument(name="last-event-id", help="Keep the identifier of the last event in this file, and go on behind it."),
     Argument(name="cookies", help="Keep cookies in this file."),
     Argument(name="cookies-every", convert=seconds, help="Seconds between two looks whether cookies are to be saved. [default: 60]"),
     # How long.

@@ -29,12 +29,13 @@ from twisted_gun.exits import Exit
 from twisted_gun.gunclient.audience import Audience
 from twisted_gun.gunclient.cookie_file import CookieFile
 from twisted_gun.gunclient.counts import Counts, metrics
+from twisted_gun.gunclient.event_id_file import EventIdFile, Progress
 from twisted_gun.gunclient.files import Destination, LineFile, StandardOutput
 from twisted_gun.gunclient.health import Health, HealthService
 from twisted_gun.gunclient.output import Output
 from twisted_gun.gunclient.records import Records
 from twisted_gun.gunclient.settings import Settings
-from twisted_gun.gunclient.work import make_work
+from twisted_gun.gunclient.work import EventStream, make_work
 
 __all__ = ["Daemon"]
 
@@ -67,7 +68,10 @@ class Daemon(Service):
         self._patience = settings.closing_timeout
         self._cookies = None if settings.cookies is None else CookieFile(settings.cookies, settings.cookies_every, reactor)
         store = None if self._cookies is None else self._cookies.store
-        self._work = make_work(settings, self._audience, receiver, store, reactor, self._finished)
+        path = settings.last_event_id
+        self._event_id = None if path is None else EventIdFile(path, reactor, self._progress)
+        last_event_id = "" if self._event_id is None else self._event_id.identifier
+        self._work = make_work(settings, self._audience, receiver, store, last_event_id, reactor, self._finished)
         health = Health(self.status, self._metrics)
         #: Where health is told; None where it is not.
         self.health = None if settings.health is None else HealthService(health, settings.health, reactor)
@@ -89,12 +93,12 @@ class Daemon(Service):
         self._repeats.begin()
         settings = self._settings
         self._audience.say("start", version=__version__, pid=os.getpid(), url=str(settings.address), work=settings.work)
-        for part in (self.health, self._cookies, self._work):
+        for part in (self.health, self._cookies, self._event_id, self._work):
             if part is not None:
                 part.startService()
 
     def stopService(self) -> Deferred[None]:
-        """End the work, write what is left, save cookies; fires when all of it is done."""
+        """End the work, write what is left, save what is kept in files; fires when all of it is done."""
         self._patience = self._settings.closing_timeout
         Service.stopService(self)
         stopped: Deferred[None] = Deferred()
@@ -115,6 +119,8 @@ class Daemon(Service):
         self._audience.say("stop", **self._sums())
         if self._output is not None:
             await self._output.close(self._patience)
+        if self._event_id is not None:  # now that its lines are written, or never will be
+            self._event_id.stopService()
         if self.health is not None:
             await maybeDeferred(self.health.stopService)
         self._hangups.end()
@@ -152,6 +158,11 @@ class Daemon(Service):
         if settings.output == "-":
             return StandardOutput(1, self._reactor, lost)
         return LineFile(settings.output, settings.rotate_size, settings.rotate_keep)
+
+    def _progress(self) -> Progress:
+        assert isinstance(self._work, EventStream)
+        identifier, output = self._work.last_event_id, self._output
+        return Progress(identifier) if output is None else Progress(identifier, output.taken, output.counts.lines)
 
     def _output_closed(self) -> None:
         """Whoever read it has gone: nothing that is still done would be of use."""

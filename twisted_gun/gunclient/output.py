@@ -61,6 +61,8 @@ class Output:
         #: Why it takes nothing just now; None where it does.
         self.failure: OSError | None = None
         self.waiting = 0  # bytes
+        #: How many lines were taken to be written; `counts.lines` of them were.
+        self.taken = 0
         self._reactor = reactor
         self._changed, self._closed, self._dropped_line = changed, closed, dropped_line
         self._most = most
@@ -79,8 +81,7 @@ class Output:
             self.counts.dropped += 1
             self._untold += 1
             return
-        self._lines.append(line)
-        self.waiting += len(line)
+        self._add(line)
         self._flush()
 
     def reopen(self) -> None:
@@ -122,6 +123,11 @@ class Output:
 
     # Writing.
 
+    def _add(self, line: bytes) -> None:
+        self._lines.append(line)
+        self.waiting += len(line)
+        self.taken += 1
+
     def _flush(self) -> None:
         while self._lines and self._destination is not None and not self._waits and self._retry is None:
             line = self._lines[0]
@@ -150,8 +156,7 @@ class Output:
         self.counts.lines += 1
         if self._untold and not self._lines:
             untold, self._untold = self._untold, 0
-            self._lines.append(self._dropped_line(untold))
-            self.waiting += len(self._lines[0])
+            self._add(self._dropped_line(untold))
 
     def _ready(self) -> None:
         self._waits = False

@@ -76,6 +76,7 @@ class Settings:
     cacert: str | None = None
     cert: str | None = None
     insecure: bool = False
+    last_event_id: str | None = None
     cookies: str | None = None
     cookies_every: float = 60.0
     retry: int | None = None
@@ -185,7 +186,7 @@ def _work(given: Mapping[str, Given], values: Mapping[str, Any], address: Addres
 
 
 #: What an option is for, where it is not for everything.
-_ONLY_FOR = {"send": "ws", "subprotocol": "ws", "compress": "ws", "silence": "sse"}
+_ONLY_FOR = {"send": "ws", "subprotocol": "ws", "compress": "ws", "silence": "sse", "last-event-id": "sse"}
 
 
 def _check_together(given: Mapping[str, Given], work: str) -> None:
@@ -203,7 +204,7 @@ def _check_values(given: Mapping[str, Given], values: Mapping[str, Any]) -> None
     longest = values.get("retry-longest", 60.0)
     if values.get("retry-first", min(0.5, longest)) > longest:
         raise fault(given, "retry-first", "no more than --retry-longest")
-    for name in ("output", "cookies"):
+    for name in ("output", "cookies", "last-event-id"):
         path = values.get(name)
         if path == "":
             raise fault(given, name, "the path of a file")

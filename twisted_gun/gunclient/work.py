@@ -38,12 +38,12 @@ Finished = Callable[["GunError | None"], object]
 
 
 def make_work(
-    settings: Settings, audience: Audience, receiver: Any, cookies: Any, reactor: Any, finished: Finished
+    settings: Settings, audience: Audience, receiver: Any, cookies: Any, last_event_id: str, reactor: Any, finished: Finished
 ) -> _Connected | EventStream:
     """The work that `settings` ask for; a `receiver` that is a service is started and stopped with it."""
     shared = {"cookie_store": cookies, "event_handler": Attempts(audience.counts)}
     if settings.work == "sse":
-        return EventStream(settings, audience, receiver, shared, reactor, finished)
+        return EventStream(settings, audience, receiver, shared, last_event_id, reactor, finished)
     return _Connected(settings, audience, receiver, shared, reactor, finished)
 
 
@@ -263,7 +263,9 @@ class Websocket:
 class EventStream(Service):
     """Follows the event stream at the URL; one that has ended for good is asked for again after ``every``, but not after a 204."""
 
-    def __init__(self, settings: Settings, audience: Audience, receiver: Any, shared: Any, reactor: Any, finished: Finished) -> None:
+    def __init__(
+        self, settings: Settings, audience: Audience, receiver: Any, shared: Any, last_event_id: str, reactor: Any, finished: Finished
+    ) -> None:
         self._settings = settings
         self._audience = audience
         self._receiver = receiver if IService.providedBy(receiver) else None
@@ -272,7 +274,14 @@ class EventStream(Service):
         self._finished = finished
         self._deadlines = Deadlines(reactor)
         self._source: EventSource | None = None
-        self._last_event_id = ""
+        self._last_event_id = last_event_id
+
+    @property
+    def last_event_id(self) -> str:
+        """The identifier of the last event that was told, and can be asked for."""
+        if self._source is not None and sendable(self._source.last_event_id):
+            self._last_event_id = self._source.last_event_id
+        return self._last_event_id
 
     def startService(self) -> None:
         Service.startService(self)
@@ -283,6 +292,7 @@ class EventStream(Service):
     def stopService(self) -> Deferred[Any]:
         Service.stopService(self)
         self._deadlines.stop()
+        self._last_event_id = self.last_event_id
         source, self._source = self._source, None
         ended: Deferred[Any] = succeed(None)
         if source is not None:
@@ -301,7 +311,7 @@ class EventStream(Service):
             reactor=self._reactor,
             reply_to=self._audience,
             headers=headers_of(self._settings),
-            last_event_id=self._last_event_id,
+            last_event_id=self.last_event_id,
             **event_source_options(self._settings, self._reactor),
             **self._shared,
         )
@@ -310,8 +320,6 @@ class EventStream(Service):
     def _closed(self, reason: GunError | None, source: EventSource) -> None:
         if source is not self._source:
             return
-        if sendable(source.last_event_id):
-            self._last_event_id = source.last_event_id
         if reason is not None and (self._settings.retry is None or isinstance(reason, (EventSourceFailed, LimitReached))):
             _log.error("{source}: {reason}", source=source, reason=reason)
             self._deadlines.set("again", self._settings.every, self._ask)
