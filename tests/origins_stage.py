@@ -14,15 +14,26 @@ from twisted.trial.unittest import SynchronousTestCase
 import twisted_gun as gun
 from tests.certificates import ServerCreator, authority
 from tests.peers import Peers
+from tests.stage import answering, every_answer
 from twisted_gun.origins import Identity, Origins
-from twisted_gun.testing import MemoryEndpoint, ScriptedPeer
+from twisted_gun.testing import Http2Peer, MemoryEndpoint, ScriptedPeer
 
-__all__ = ["OriginsCase", "OriginsWorld", "Servers", "trusting"]
+__all__ = ["OriginsCase", "OriginsWorld", "Servers", "h1", "h2", "trusting"]
 
 
 def trusting() -> dict[str, Any]:
     """The options of TLS by which servers over TLS in memory are trusted."""
     return {"trust_root": trustRootFromCertificates([Certificate.loadPEM(authority().pem)])}
+
+
+def h1() -> ScriptedPeer:
+    """A server of HTTP/1.1 that answers everything."""
+    return ScriptedPeer(answering())
+
+
+def h2(**settings: int) -> Any:
+    """What makes servers of HTTP/2 that answer everything with its path."""
+    return lambda: Http2Peer(every_answer, settings=settings)
 
 
 class Servers(Peers):

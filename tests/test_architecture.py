@@ -416,8 +416,12 @@ class ArchitectureTests(SynchronousTestCase):
         self.assertEqual(relative_imports(self.sources), [])
 
     def test_sizes(self) -> None:
-        """Files and functions can be read in one go."""
+        """Files and functions can be read in one go, tests too."""
         self.assertEqual(long_files(self.sources) + long_functions(self.sources), [])
+        root = Path(__file__).parent.parent
+        others = [path for folder in ("tests", "benchmarks", "examples") for path in (root / folder).rglob("*.py")]
+        self.assertIn(Path(__file__), others)
+        self.assertEqual(long_files({str(path.relative_to(root)): path.read_text(encoding="utf-8") for path in others}), [])
 
 
 class ChecksTests(SynchronousTestCase):

@@ -19,7 +19,7 @@ from twisted_gun.gunclient.daemon import Daemon
 from twisted_gun.gunclient.settings import Settings, make_settings
 from twisted_gun.testing import MemoryEndpoint, ScriptedPeer
 
-__all__ = ["DaemonCase", "FakeDestination", "Failing", "lines_of", "logged_by", "settings_of"]
+__all__ = ["DaemonCase", "FakeDestination", "Failing", "WorkCase", "lines_of", "logged_by", "settings_of"]
 
 #: Noon of a day, in seconds since 1970.
 NOON = 1_795_953_600.0
@@ -188,3 +188,20 @@ class DaemonCase(SynchronousTestCase):
     def events(self) -> list[str]:
         """The events of what has been written."""
         return [line["event"] for line in self.lines]
+
+
+class WorkCase(DaemonCase):
+    """A test of work."""
+
+    @property
+    def paths(self) -> list[bytes]:
+        """What was asked for, on whichever connection."""
+        return [request.target for peer in self.peers for request in peer.requests]
+
+    def of(self, event: str) -> list[dict[str, Any]]:
+        """The lines about such events."""
+        return [line for line in self.lines if line["event"] == event]
+
+    def block(self) -> None:
+        """Let the output take nothing, as a disk that is full."""
+        self.destination.room, self.destination.error = 0, Failing.full
