@@ -13,6 +13,7 @@ from twisted_gun.scrapy import WebSocketResponse
 SETTINGS = {
     "DOWNLOAD_HANDLERS": dict.fromkeys(("ws", "wss"), "twisted_gun.scrapy.GunDownloadHandler"),
     "GUN_OPTIONS": {"ws_opts": {"keepalive": 20.0}},
+    "HTTPERROR_ALLOW_ALL": True,
 }
 
 
@@ -28,7 +29,9 @@ class FeedSpider(scrapy.Spider):
         self.subscription = subscription
 
     async def parse(self, response: Any) -> AsyncIterator[Any]:
-        assert isinstance(response, WebSocketResponse), f"no websocket, but status {response.status}"
+        if not isinstance(response, WebSocketResponse):
+            self.logger.error("no websocket, but status %d", response.status)
+            return
         async with response.websocket as websocket:
             websocket.send(self.subscription)
             async for message in websocket:
@@ -36,6 +39,8 @@ class FeedSpider(scrapy.Spider):
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
     process = CrawlerProcess({"FEEDS": {"stdout:": {"format": "jsonlines"}}, "LOG_LEVEL": "WARNING"})
     process.crawl(FeedSpider, *sys.argv[1:])
     process.start()

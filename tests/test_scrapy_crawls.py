@@ -19,8 +19,8 @@ from twisted_gun.testing import WebsocketPeer
 
 EXAMPLE = Path(__file__).resolve().parent.parent / "examples" / "scrapy_feed.py"
 
-#: The reactor that Scrapy installs if nothing else is said, and Twisted's own choice.
-REACTORS = ("twisted.internet.asyncioreactor.AsyncioSelectorReactor", "twisted.internet.epollreactor.EPollReactor")
+#: The reactor that Scrapy installs if nothing else is said, and one that is not asyncio's.
+REACTORS = ("twisted.internet.asyncioreactor.AsyncioSelectorReactor", "twisted.internet.selectreactor.SelectReactor")
 
 
 class FeedTests(TestCase):
@@ -67,7 +67,7 @@ class FeedTests(TestCase):
             self.assertEqual((out, status), (b'{"price": 1}\n{"price": 2}\n', 0), log.decode())
             stats = self.stats(log)
             self.assertEqual((stats["finish_reason"], stats["gun/websockets"], stats["gun/messages"]), ("finished", "1", "2"))
-            self.assertNotIn(b"ERROR", log)
+            self.assertNotIn(b" ERROR: ", log)
 
     async def test_closed_by_the_crawl(self) -> None:
         """A feed without end does not keep the crawl from ending when Scrapy wants that: the websocket is closed, and the callback ends."""
@@ -77,14 +77,22 @@ class FeedTests(TestCase):
             self.assertEqual((out, status), (b'{"price": 1}\n' * 5, 0), log.decode())
             self.assertEqual(self.stats(log)["finish_reason"], "closespider_itemcount")
             self.assertEqual(self.peers[-1].received_close, gun.Close(1001, ""))
-            self.assertNotIn(b"ERROR", log)
+            self.assertNotIn(b" ERROR: ", log)
+
+    async def test_closed_by_the_crawl_alone(self) -> None:
+        """Nor does a server that goes on, and does not answer the Close."""
+        for reactor in REACTORS:
+            url = self.listen(("expect", "trades"), *[("send", '{"price": 1}')] * 5, answer_close=False)
+            out, log, _ = await self.crawl(url, reactor, "-s", "CLOSESPIDER_ITEMCOUNT=3")
+            self.assertEqual(out, b'{"price": 1}\n' * 5, log.decode())
+            self.assertLess(float(self.stats(log)["elapsed_time_seconds"]), 10.0)
+            self.assertNotIn(b" ERROR: ", log)
 
     async def test_refused(self) -> None:
-        """Any other answer goes through Scrapy's middlewares: a 503 is tried again, and then not given to a callback."""
+        """Any other answer goes through Scrapy's middlewares: a 503 is tried again, and then is the callback's."""
         for reactor in REACTORS:
             self.peers.clear()
             _, log, _ = await self.crawl(self.listen(refuse=503), reactor)
             self.assertEqual(len(self.peers), 3)
-            stats = self.stats(log)
-            self.assertEqual(stats["retry/max_reached"], "1")
-            self.assertEqual(stats["httperror/response_ignored_status_count/503"], "1")
+            self.assertEqual(self.stats(log)["retry/max_reached"], "1")
+            self.assertIn(b"no websocket, but status 503", log)

@@ -1,17 +1,20 @@
 """
 Websockets of Scrapy's download handler, in memory: how they are opened, read, refused and ended.
 
-Whole crawls with websockets are in ``tests/interop/test_scrapy.py``.
+Whole crawls with websockets are in ``tests/test_scrapy_crawls.py``.
 """
 
 from __future__ import annotations
 
 import gc
 from collections.abc import Coroutine
+from functools import partial
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorFromThreads
+from zope.interface import implementer
 
 import twisted_gun as gun
 from tests.scrapy_stage import MISSING, CrawlCase, CrawlWorld
@@ -90,24 +93,35 @@ class OpeningTests(WebSocketCase):
         """Options of websockets come from GUN_OPTIONS, and from the request, which says them anew."""
         world = WebSocketWorld(subprotocol="chat", settings={"GUN_OPTIONS": {"ws_opts": {"protocols": ["chat"]}}})
         self.opened(world).close()
-        self.opened(world, meta={"gun_ws_opts": {"protocols": ["chat", "talk"], "max_message_size": 5}}).close()
+        self.opened(world, meta={"gun_ws_opts": {"protocols": ["chat", "talk"]}}).close()
         offered = [peer.handshake.protocols for peer in world.peers]
         self.assertEqual(offered, [(b"chat",), (b"chat", b"talk")])
+        websocket = self.opened(world, meta={"gun_ws_opts": {"protocols": ["chat"], "max_message_size": 5}})
+        world.peer.end.send("123456")
+        self.failureResultOf(world.run(websocket.receive()), gun.LimitReached)
         self.end(world)
 
     def test_not_to_be_sent(self) -> None:
-        """What cannot be sent raises at the call, and nothing is dialled, or what was is closed."""
+        """What cannot be sent fails as what it is, nothing is sent, and no connection is left."""
         world = WebSocketWorld()
         for wrong in (
             {"method": "POST"},
             {"body": b"x"},
             {"headers": {"Sec-WebSocket-Protocol": "chat"}},
             {"meta": {"gun_ws_opts": {"protocols": "chat"}}},
+            {"meta": {"gun_ws_opts": {"flow": 1}}},
+            {"meta": {"gun_ws_opts": {"reply_to": print}}},
         ):
-            self.assertRaises(ValueError, world.ask, **wrong)
-        world.pump()
-        self.assertEqual([peer.handshake for peer in world.peers], [None] * len(world.peers))
+            self.failureResultOf(world.ask(**wrong), ValueError)
+        self.assertEqual([peer.handshake for peer in world.peers if peer.handshake is not None], [])
+        self.assert_hung_up(world)
+        self.assertEqual(world.handler._origins.info().connections, 0)
         self.end(world)
+
+    def test_bad_settings(self) -> None:
+        """Options by which there would be nothing to read are refused where the handler is made."""
+        for ws_opts in ({"flow": 1}, {"reply_to": print}):
+            self.assertRaises(gun.OptionError, WebSocketWorld, settings={"GUN_OPTIONS": {"ws_opts": ws_opts}})
 
     def test_refused(self) -> None:
         """Any other answer is a response as elsewhere, with its content, and the connection is closed."""
@@ -174,8 +188,20 @@ class OpeningTests(WebSocketCase):
             asked = world.ask() if when == "asked" else world.handler.download(_request())
             asked.cancel()
             self.failureResultOf(asked, DownloadCancelledError)
+            if when == "asked":
+                world.peer.accept()
             self.assert_hung_up(world)
             self.end(world)
+
+    def test_not_cached(self) -> None:
+        """Scrapy's cache is kept from keeping what cannot be told again."""
+        world = WebSocketWorld()
+        request = _request()
+        asked = world.handler.download(request)
+        world.pump()
+        self.assertIs(request.meta["dont_cache"], True)
+        self.successResultOf(asked).websocket.close()
+        self.end(world)
 
     def test_stopped(self) -> None:
         """Who hears of the headers may stop it, as with any download."""
@@ -190,18 +216,88 @@ class OpeningTests(WebSocketCase):
         self.assert_hung_up(world)
         self.end(world)
 
+
+class WaitingTests(WebSocketCase):
+    """How many are open at a time."""
+
+    def world(self, most: int = 2, **peer: Any) -> WebSocketWorld:
+        return WebSocketWorld(settings={"GUN_MAX_WEBSOCKETS": most}, **peer)
+
     def test_limit(self) -> None:
-        """So many are open at a time, and one more when one of them has ended."""
-        world = WebSocketWorld(settings={"GUN_MAX_WEBSOCKETS": 2})
-        first, second = self.opened(world), self.opened(world)
-        failed = self.assertRaises(DownloadFailedError, world.ask)
-        self.assertIsInstance(failed.__cause__, gun.LimitReached)
-        first.close()
-        world.pump()
-        third = self.opened(world)
-        second.close()
-        third.close()
+        """A request for one more waits until one was closed, by its callback, by the server, or by whoever let go of it."""
+        for how in ("spider", "server", "nobody"):
+            world = self.world()
+            first, second = self.opened(world), self.opened(world)
+            waiting = [world.ask() for _ in range(2)]
+            world.pump()
+            self.assertEqual([deferred.called for deferred in waiting], [False, False])
+            if how == "spider":
+                first.close()
+            elif how == "server":
+                world.peers[0].end.close()
+            else:
+                del first
+                gc.collect()
+            world.pump()
+            third = self.successResultOf(waiting[0]).websocket
+            self.assertNoResult(waiting[1])
+            second.close()
+            world.pump()
+            self.successResultOf(waiting[1]).websocket.close()
+            third.close()
+            self.end(world)
+
+    def test_closing_does_not_count(self) -> None:
+        """A server that does not answer a Close takes no place meanwhile, and is left after two looks."""
+        world = self.world(1, answer_close=False)
+        for _ in range(5):
+            self.opened(world).close()
+            world.pump()
+        self.assertEqual(world.handler._origins.info().connections, 5)
+        world.advance(1.0)
+        world.advance(1.0)
+        self.assert_hung_up(world)
         self.end(world)
+
+    def test_refused_does_not_count(self) -> None:
+        """Nor does what is refused, or fails."""
+        world = self.world(1, refuse=404)
+        for _ in range(3):
+            self.assertEqual(self.successResultOf(world.ask()).status, 404)
+            self.failureResultOf(world.ask(body=b"x"), ValueError)
+        self.end(world)
+
+    def test_time(self) -> None:
+        """Waiting is within the time of the download, and can be cancelled."""
+        world = self.world(1)
+        websocket = self.opened(world)
+        late, cancelled, third = world.ask(meta={"download_timeout": 3}), world.ask(), world.ask()
+        world.advance(3.0)
+        self.failureResultOf(late, DownloadTimeoutError)
+        cancelled.cancel()
+        self.failureResultOf(cancelled, DownloadCancelledError)
+        self.assertEqual(len(world.peers), 1)
+        websocket.close()
+        world.pump()
+        self.successResultOf(third).websocket.close()
+        self.end(world)
+
+    def test_no_limit(self) -> None:
+        """0 is no limit."""
+        world = self.world(0)
+        websockets = [self.opened(world) for _ in range(150)]
+        for websocket in websockets:
+            websocket.close()
+        self.end(world)
+
+    def test_end(self) -> None:
+        """At the end those that wait fail."""
+        world = self.world(1)
+        websocket = self.opened(world)
+        waiting = world.ask()
+        self.end(world)
+        self.failureResultOf(waiting, DownloadFailedError)
+        websocket.close()
 
 
 class MessageTests(WebSocketCase):
@@ -336,8 +432,56 @@ class EndTests(WebSocketCase):
         self.assert_hung_up(world)
         self.end(world)
 
+    def test_let_go_in_a_thread(self) -> None:
+        """Where the collector runs in a thread of its own it is closed in the reactor's."""
+
+        @implementer(IReactorFromThreads)
+        class Threads:
+            called: ClassVar[list[Any]] = []
+
+            def callFromThread(self, callable: Any, *arguments: object, **_: object) -> None:  # noqa: A002 - the interface names it
+                self.called.append((callable, *arguments))
+
+        world = WebSocketWorld()
+        websocket = self.opened(world)
+        world.handler._websockets._reactor = Threads()
+        del websocket
+        gc.collect()
+        world.pump()
+        self.assertIsNone(world.peer.end.received_close)
+        ((close, *arguments),) = Threads.called
+        close(*arguments)
+        self.assert_hung_up(world)
+        self.assertEqual(world.peer.end.received_close, gun.Close(1000, ""))
+        self.end(world)
+
+    def test_callback_fails(self) -> None:
+        """A callback that raises reads no more: what Scrapy tells of it closes the websocket, however long the exception is kept."""
+        world = WebSocketWorld()
+        response = self.successResultOf(world.ask())
+        tell = partial(world.crawler.signals.send_catch_log, signals.spider_error, spider=world.crawler.spider)
+        tell(response=_response(), failure=None)
+        world.pump()
+        self.assertIsNone(world.peer.end.received_close)
+        tell(response=response, failure=None)
+        self.assert_hung_up(world)
+        self.end(world)
+
+    def test_closed_meanwhile(self) -> None:
+        """Closing it ends what waits for a message elsewhere, when the server has answered, or after two looks."""
+        for answers in (True, False):
+            world = WebSocketWorld(answer_close=answers)
+            websocket = self.opened(world)
+            received = world.run(websocket.receive())
+            websocket.close()
+            world.pump()
+            world.advance(1.0)
+            world.advance(1.0)
+            self.assertIsNone(self.successResultOf(received))
+            self.end(world)
+
     def test_crawl_ends(self) -> None:
-        """When the spider is being closed, those who read find the end, and Scrapy's wait for them is over."""
+        """When the spider is being closed, those who read find the end, and Scrapy's wait for them is over, whatever the server does."""
         for how in ("stopped", "closed"):
             for answers in (True, False):
                 world = WebSocketWorld(answer_close=answers)
@@ -345,7 +489,8 @@ class EndTests(WebSocketCase):
                 world.crawler.engine = SimpleNamespace(running=True, _slot=slot)
                 websocket = self.opened(world)
                 received = world.run(websocket.receive())
-                world.advance(5.0)
+                for _ in range(5):
+                    world.advance(1.0)
                 self.assertNoResult(received)
                 if how == "stopped":
                     world.crawler.engine.running = False
@@ -355,7 +500,7 @@ class EndTests(WebSocketCase):
                 self.assertEqual(world.peer.end.received_close.code, 1001)
                 if not answers:
                     self.assertNoResult(received)
-                    world.advance(15.0)
+                    world.advance(1.0)
                 self.assertIsNone(self.successResultOf(received))
                 self.end(world)
 
@@ -366,7 +511,13 @@ class EndTests(WebSocketCase):
         received = world.run(websocket.receive())
         self.end(world)
         self.failureResultOf(received, gun.GunError)
-        self.assertRaises(gun.ShuttingDown, world.ask)
+        self.failureResultOf(world.ask(), DownloadFailedError)
+
+
+def _response() -> Any:
+    from scrapy.http import Response
+
+    return Response("http://example.org/")
 
 
 def _request() -> Any:

@@ -105,7 +105,7 @@ class SplitTests(SynchronousTestCase):
             ("http://a@host/", HTTP, "credentials are not taken from it; over there"),
             ("http://host:0/", HTTP, "a port from 1 to 65535"),
             ("http://host/\n", HTTP, "control character"),
-            (b"http://host/", HTTP, "expected str, not bytes"),
+            (b"http://host/", HTTP, "expected text, not bytes"),
         ):
             error = self.assertRaises(InvalidRequest, split_url, url, schemes, credentials="over there")
             self.assertIn(told, str(error))

@@ -106,23 +106,28 @@ def split_url(url: object, schemes: Collection[str] = tuple(PORTS), *, credentia
 
     `credentials` says where they go instead.
     """
+    parts = _parts(url)
+    if parts.scheme not in schemes or not parts.hostname:
+        expected = " or ".join(", ".join(f"{scheme}://" for scheme in schemes).rsplit(", ", 1))
+        raise InvalidRequest(f"url: expected {expected}, and a host")
+    if parts.port == 0:
+        raise InvalidRequest("url: expected a port from 1 to 65535, or none")
+    if "@" in parts.netloc:
+        raise InvalidRequest(f"url: credentials are not taken from it; {credentials}")
+    return parts
+
+
+def _parts(url: object) -> SplitResult:
     if not isinstance(url, str):
-        raise InvalidRequest(f"url: expected str, not {type(url).__name__}")
+        raise InvalidRequest(f"url: expected text, not {type(url).__name__}")
     if _CONTROL.search(url):  # which urlsplit would leave out, and then the URL is another one
         raise InvalidRequest("url: it holds a control character")
     try:
         parts = urlsplit(url)
-        port = parts.port
+        _ = parts.port
     except ValueError:
         # What Python says of it shows what is wrong, and that may be a part of a password.
         raise InvalidRequest("url: its host or its port cannot be understood") from None
-    if parts.scheme not in schemes or not parts.hostname:
-        expected = " or ".join(", ".join(f"{scheme}://" for scheme in schemes).rsplit(", ", 1))
-        raise InvalidRequest(f"url: expected {expected}, and a host")
-    if port == 0:
-        raise InvalidRequest("url: expected a port from 1 to 65535, or none")
-    if "@" in parts.netloc:
-        raise InvalidRequest(f"url: credentials are not taken from it; {credentials}")
     return parts
 
 
@@ -155,7 +160,7 @@ def redirect_target(target: Target, headers: Headers, schemes: Collection[str] =
     """
     Where a redirect (RFC 9110 section 15.4) leads that `target` answered with.
 
-    Raises `InvalidRequest`, which says what it is instead: nothing of that is shown, for it came from the server.
+    Raises `InvalidRequest`, which says what it is instead; of what came from the server it shows scheme, host and port at the most.
     """
     locations = {value for name, value in headers if name == b"location"}
     if len(locations) != 1:

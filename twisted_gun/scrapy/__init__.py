@@ -79,7 +79,7 @@ class GunDownloadHandler:
         bind = bind_address(settings.get("DOWNLOAD_BIND_ADDRESS"))
         self._ways = Ways(self._origins, bind=bind, http2=offers_http2(settings))
         self._crawl = Crawl(crawler, Peers(verbose=settings.getbool("DOWNLOADER_CLIENT_TLS_VERBOSE_LOGGING")))
-        self._websockets = WebSockets(self._crawl, self._origins, most=settings.getint("GUN_MAX_WEBSOCKETS", 100))
+        self._websockets = WebSockets(self._crawl, self._origins, reactor, most=settings.getint("GUN_MAX_WEBSOCKETS", 100))
         crawler.signals.connect(self._count, signal=signals.spider_closed)  # the statistics are shown before `close` is called
 
     @classmethod
@@ -100,7 +100,7 @@ class GunDownloadHandler:
         way = self._ways.of(request)
         limits = self._limits.of_spider(self.crawler.spider).of_request(request)
         if way.websocket:
-            return self._websockets.open(request, way, limits, self._reactor)
+            return self._websockets.open(request, way, limits)
         download = Download(request, limits, self._crawl)
         asked = self._origins.request(way.identity, request.method, way.target, way.fields, request.body, reply_to=download)
         return download.start(asked, self._reactor)

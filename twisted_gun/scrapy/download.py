@@ -50,6 +50,7 @@ class Crawl:
         self.responses: Counter[str] = Counter()
         self.websockets = self.messages = 0
         self.peers = peers
+        self.signals = crawler.signals
         self._crawler = crawler
         self._told_of_loss = False
 
@@ -106,6 +107,7 @@ class Download(Receiver):
         return self.result
 
     def _got(self, stream: Any) -> None:
+        """What was asked for is there."""
         self._asked = None
         if not self._over:
             self._stream = stream

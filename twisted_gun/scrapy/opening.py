@@ -1,20 +1,21 @@
 """
-How a websocket of a crawl is opened: a connection of its own, and the handshake as a download.
+How the websockets of a crawl are opened, each on a connection of its own, with the handshake as a download; and how they end.
 
-Where a server answers by anything else, that is downloaded: redirects, retries and errbacks are what they are elsewhere.
+Where a server answers by anything else, that is downloaded: retries and errbacks are what they are elsewhere.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from scrapy import signals
-from scrapy.exceptions import DownloadFailedError
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IReactorFromThreads
 from twisted.python.failure import Failure
 
-from twisted_gun import events
-from twisted_gun.errors import GunError, InvalidRequest, LimitReached, UpgradeRefused
+from twisted_gun.errors import GunError, InvalidRequest, OptionError, UpgradeRefused
+from twisted_gun.events import Close, Data, Error
 from twisted_gun.receivers import Receiver
 from twisted_gun.scrapy.download import Crawl, Download
 from twisted_gun.scrapy.websocket import WebSocket, WebSocketResponse
@@ -24,80 +25,146 @@ if TYPE_CHECKING:
     from scrapy.http import Response
 
     from twisted_gun.connection import Connection
+    from twisted_gun.events import Upgrade
     from twisted_gun.origins import Origins
     from twisted_gun.scrapy.settings import Limits
     from twisted_gun.scrapy.ways import Way
     from twisted_gun.stream import Stream
 
-__all__ = ["WebSockets"]
+__all__ = ["WebSockets", "check_ws_opts"]
 
-#: How often it is looked whether the crawl is to end, while websockets are open: Scrapy waits for the callbacks that read them.
+#: How often it is looked, while there are websockets, whether the crawl is to end, and which of those that were closed have not ended.
 _LOOK_SECONDS = 1.0
+
+#: Options of websockets by which a callback would get nothing to read.
+_NOT_HERE = ("flow", "reply_to")
+
+
+def check_ws_opts(name: str, given: Any) -> None:
+    """Raises `OptionError` where `given`, options of websockets by that `name`, say who reads a websocket."""
+    for option in _NOT_HERE:
+        value = given.get(option) if isinstance(given, dict) else getattr(given, option, None)
+        if value is not None:
+            raise OptionError(f"{name}.{option}", "to be left out: a callback reads one message after the other")
 
 
 class WebSockets:
-    """The websockets of a `crawl`, `most` at a time, over connections of `origins` which nobody else uses."""
+    """
+    The websockets of a `crawl`, over connections of `origins` which nobody else uses; `most` at a time, 0 being no limit.
 
-    def __init__(self, crawl: Crawl, origins: Origins, *, most: int) -> None:
+    Requests beyond those wait, within their time, until one was closed.
+    """
+
+    def __init__(self, crawl: Crawl, origins: Origins, reactor: Any, *, most: int) -> None:
+        check_ws_opts("ws_opts", origins.options.ws_opts)
         self._crawl = crawl
         self._origins = origins
+        self._reactor = reactor
         self._most = most
-        self._connections: set[Connection] = set()
+        self._open: set[Connection] = set()  # those that are being opened among them
+        self._leaving: set[Connection] = set()
+        self._late: list[Connection] = []  # that were leaving when it was looked last
+        self._waiting: deque[Deferred[None]] = deque()
+        crawl.signals.connect(self._callback_failed, signal=signals.spider_error)
 
-    def open(self, request: Request, way: Way, limits: Limits, reactor: Any) -> Deferred[Response]:
-        """The response to `request`; raises ValueError for one that cannot be sent."""
+    def open(self, request: Request, way: Way, limits: Limits) -> Deferred[Response]:
+        """The response to `request`; fails as any download, and with ValueError for one that cannot be sent."""
+        opening = _Opening(request, limits, self._crawl, self)
+        asked: Deferred[Any] = self._place().addCallback(lambda _: self._ask(request, way, opening))
+        return opening.start(asked, self._reactor)
+
+    def _ask(self, request: Request, way: Way, opening: _Opening) -> Deferred[Upgrade]:
         if request.method != "GET" or request.body:
             raise InvalidRequest("a request for a websocket is a GET without a body: send messages once it is open")
-        if len(self._connections) >= self._most:
-            limit = LimitReached("GUN_MAX_WEBSOCKETS", self._most)
-            raise DownloadFailedError(str(limit)) from limit
-        connection = self._origins.connection(way.identity, Receiver())
-        self._connections.add(connection)
+        ws_opts = request.meta.get("gun_ws_opts")
+        check_ws_opts("gun_ws_opts", ws_opts)
+        request.meta["dont_cache"] = True  # for what is there is a connection, and it cannot be told again
+        opening.connection = connection = self._origins.connection(way.identity, Receiver())
+        self._open.add(connection)
         connection.when_terminated().addCallback(lambda _: self._ended(connection))
-        try:
-            stream = connection.ws_upgrade(way.target, way.fields, request.meta.get("gun_ws_opts"))
-        except GunError:
-            connection.close()
-            raise
         self._watch()
-        opened = _Opening(request, limits, self._crawl).start(stream.await_upgrade(timeout=None), reactor)
-        return opened.addBoth(_closed_unless_open, connection)
+        return connection.ws_upgrade(way.target, way.fields, ws_opts).await_upgrade(timeout=None)
+
+    # How many there are.
+
+    def _place(self) -> Deferred[None]:
+        if not self._most or len(self._open) < self._most:
+            return succeed(None)
+        place: Deferred[None] = Deferred(self._waiting.remove)
+        self._waiting.append(place)
+        return place
+
+    def _free(self, connection: Connection) -> None:
+        """`connection` counts no more."""
+        self._open.discard(connection)
+        while self._waiting and len(self._open) < self._most:
+            self._waiting.popleft().callback(None)
+
+    # The end.
+
+    def close(self, stream: Stream, close: Close) -> None:
+        """Close a websocket that is read no more."""
+        if stream.ws_open:
+            stream.ws_send(close)
+        stream._discard()
+        self._leave(stream.connection)
+
+    def let_go(self, stream: Stream) -> None:
+        """Close one that nobody holds; the collector of garbage, who found that out, may run in any thread."""
+        if IReactorFromThreads.providedBy(self._reactor):
+            self._reactor.callFromThread(self.close, stream, Close(1000))
+        else:
+            self.close(stream, Close(1000))
+
+    def _callback_failed(self, response: Any) -> None:
+        if isinstance(response, WebSocketResponse):
+            response.websocket.close()
+
+    def _leave(self, connection: Connection) -> None:
+        if connection in self._open:
+            self._leaving.add(connection)
+            connection.shutdown()
+            self._free(connection)
 
     def _ended(self, connection: Connection) -> None:
-        self._connections.discard(connection)
-        if not self._connections:
+        self._leaving.discard(connection)
+        self._free(connection)
+        if not self._open and not self._leaving:
             self._origins.deadlines.clear("websockets")
 
     def _watch(self) -> None:
         self._origins.deadlines.set("websockets", _LOOK_SECONDS, self._look)
 
     def _look(self) -> None:
+        for connection in self._late:  # nobody waits for a server that does not answer a Close
+            connection.close()
         if self._crawl.ending:
-            for connection in list(self._connections):
-                connection.shutdown()
-        else:
+            for connection in list(self._open):
+                self._leave(connection)
+        self._late = list(self._leaving)
+        if self._open or self._leaving:
             self._watch()
 
 
-def _closed_unless_open(result: Response | Failure, connection: Connection) -> Response | Failure:
-    if not isinstance(result, WebSocketResponse):
-        connection.close()
-    return result
-
-
 class _Opening(Download):
-    """A download whose response is a websocket, or else what the server answered instead."""
+    """A download whose response is a websocket, or else what the server answered instead; it is asked for on `connection`."""
 
-    def _got(self, upgrade: Any) -> None:
+    connection: Connection | None = None
+
+    def __init__(self, request: Request, limits: Limits, crawl: Crawl, websockets: WebSockets) -> None:
+        super().__init__(request, limits, crawl)
+        self._websockets = websockets
+
+    def _got(self, upgrade: Upgrade) -> None:
         self._asked = None
         if self._over:
             return
         # Scrapy keeps a 101 from callbacks; over HTTP/2 a websocket is opened by 200 (RFC 8441 section 5).
         head = self._begin(upgrade.stream, 200, upgrade.headers)
         if not self._stopped(signals.headers_received, headers=head["headers"], body_length=None):
-            self._stream = None  # which goes on
             self._crawl.websockets += 1
-            self._end(WebSocketResponse(websocket=WebSocket(upgrade.stream, self._crawl), **head))
+            self._stream = self.connection = None  # which go on
+            self._end(WebSocketResponse(websocket=WebSocket(upgrade.stream, self._crawl, self._websockets), **head))
 
     def _refused(self, failure: Failure) -> None:
         refusal = failure.value
@@ -113,6 +180,14 @@ class _Opening(Download):
             try:
                 event: Any = await stream.await_event(timeout=None)
             except GunError as error:
-                self.gun_error(events.Error(connection=stream.connection, stream=stream, reason=error))
+                self.gun_error(Error(connection=stream.connection, stream=stream, reason=error))
+                return
+            if isinstance(event, Data):
+                self.gun_data(event)
             else:
-                self.gun_data(event) if isinstance(event, events.Data) else self.gun_trailers(event)
+                self.gun_trailers(event)
+
+    def _end(self, result: Response | Failure) -> None:
+        super()._end(result)
+        if self.connection is not None:
+            self.connection.close()

@@ -6,7 +6,8 @@ It is read on whatever reactor the crawl runs, where Scrapy's own coroutines awa
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from scrapy.http import Response
 from scrapy.utils.defer import maybe_deferred_to_future
@@ -24,18 +25,29 @@ if TYPE_CHECKING:
 __all__ = ["WebSocket", "WebSocketResponse"]
 
 
+class Owner(Protocol):
+    """Who sees to it that websockets end."""
+
+    def close(self, stream: Stream, close: Close) -> None:
+        """Close a websocket that is read no more; raises `InvalidRequest` for a `close` that may not be sent."""
+
+    def let_go(self, stream: Stream) -> None:
+        """The same for one that nobody holds; called in any thread."""
+
+
 class WebSocket:
     """
     An open websocket: iterate over it for its messages, str or bytes, until it ends.
 
-    Unread messages hold the server back. ``async with`` closes it at the end; so does letting go of it. `closed` is the `Close` that
-    ended it, once the server's has come, or None. When the crawl ends so does this, as if the server had closed it.
+    Unread messages hold the server back. ``async with`` closes it at the end. `closed` is the `Close` of the server, once that has come,
+    and None before. When the crawl ends this ends, as if the server had closed it.
     """
 
-    def __init__(self, stream: Stream, crawl: Crawl) -> None:
+    def __init__(self, stream: Stream, crawl: Crawl, owner: Owner) -> None:
         self.closed: Close | None = None
         self._stream = stream
         self._crawl = crawl
+        self._owner = owner
         self._over = False
 
     def __repr__(self) -> str:
@@ -59,9 +71,9 @@ class WebSocket:
             try:
                 event: Any = await maybe_deferred_to_future(self._stream.await_event(timeout))
             except GunError:
-                self._over = self._stream.ended
-                if self._over and self._crawl.ending:
+                if self._over or (self._stream.ended and self._crawl.ending):
                     return None
+                self._over = self._stream.ended
                 raise
             frame = event.frame
             if isinstance(frame, (Text, Binary)):
@@ -73,11 +85,8 @@ class WebSocket:
 
     def close(self, code: int = 1000, reason: str = "") -> None:
         """Close it, and read no more of it; nothing happens where it is over. Raises `InvalidRequest` for a code that may not be sent."""
-        if self._stream.ws_open:
-            self._stream.ws_send(Close(code, reason))
+        self._owner.close(self._stream, Close(code, reason))
         self._over = True
-        self._stream._discard()
-        self._stream.connection.shutdown()
 
     def __aiter__(self) -> Self:
         return self
@@ -95,9 +104,10 @@ class WebSocket:
         self.close()
 
     def __del__(self) -> None:
-        # A callback that has ended, by an exception too, reads no more; and Scrapy does not say that it has.
-        if not self._over:
-            self.close()
+        # A callback that has ended reads no more, and Scrapy does not say that it has.
+        if not self._over and not self._stream.ended:
+            with suppress(RuntimeError):  # the reactor is no more
+                self._owner.let_go(self._stream)
 
 
 class WebSocketResponse(Response):
