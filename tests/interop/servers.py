@@ -23,6 +23,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.protocol import ProcessProtocol
+from twisted.internet.task import LoopingCall
 from twisted.internet.utils import getProcessOutputAndValue
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
@@ -143,6 +144,19 @@ class Nginx(Server):
         config.write_text(_NGINX.format(**settings, servers=servers.replace("{root}", str(self.root))))
         # "getrlimit" is what it says when it listens on all its sockets and is about to serve them.
         super().__init__(case, ("nginx", "-p", str(self.root), "-c", str(config)), b"getrlimit(")
+
+    def stop(self, signal: int = SIGTERM) -> Deferred[None]:
+        """
+        End it by `signal`, again each second until it has gone.
+
+        In one process it waits for the next connection where the signal came just before it began to wait, as after a start it may.
+        """
+        ended = super().stop(signal)
+        if not ended.called:
+            again = LoopingCall(self.signal, signal)
+            again.start(1.0, now=False)
+            ended.addCallback(lambda _: again.stop())
+        return ended
 
 
 def node(case: TestCase, *arguments: str, script: str = "server.js") -> Server:
