@@ -3,234 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
-from twisted_gun.errors import ConnectionFailed
 from twisted_gun.events import Headers
-from twisted_gun.wire.frames import ErrorCode, FrameType
-from twisted_gun.wire.steps import StreamFailed, TunnelData
 
-from .conversation import PROTOCOL_VIOLATION, A, B, outline
-from .http2_connect import OPENED, ConnectCase
+from . import http2_carrying
+from .conversation import A, outline
+from .http2_connect import ConnectCase
 from .http2_conversation import Http2Conversation
 
-#: Windows that are soon used up, and opened again when half of them is.
-SMALL: dict[str, Any] = {"initial_stream_window_size": 1000, "stream_window_margin_size": 0, "stream_window_update_threshold": 0}
 
-
-class SendingTests(ConnectCase):
+class SendingTests(http2_carrying.SendingTests, ConnectCase):
     """The windows of what is sent."""
 
-    def test_stream_window(self) -> None:
-        """What the stream's window does not let out waits; whoever sends is told to, and told when to go on."""
-        talk = self.opened(settings={"initial_window_size": 4})
-        self.assertEqual(outline(talk.send(A, b"hello world"))[0], ("pause upload", A))
-        talk.send(A, b"!")
-        self.assertEqual(talk.newly_sent(), [("DATA", 1, b"hell", False)])
-        self.assertIn(("resume upload", A), outline(talk.receive(talk.peer.window(1, 100))))
-        self.assertEqual(b"".join(frame[2] for frame in talk.newly_sent()), b"o world!")
 
-    def test_connection_window(self) -> None:
-        """Nor does the connection's: others that have content wait for it as well."""
-        talk = self.opened()
-        talk.send(A, bytes(65_535))
-        talk.newly_sent()
-        self.assertEqual(outline(talk.send(A, b"more")), [("pause upload", A)])
-        talk.receive(talk.peer.window(1, 100))
-        self.assertEqual(talk.newly_sent(), [])
-        talk.receive(talk.peer.window(0, 100))
-        self.assertEqual(talk.newly_sent(), [("DATA", 1, b"more", False)])
-
-    def test_changed_window(self) -> None:
-        """RFC 9113 section 6.9.2: a new initial window adjusts it, below zero if it must be."""
-        talk = self.opened()
-        talk.send(A, b"four")
-        talk.receive(talk.peer.settings(initial_window_size=2))
-        talk.newly_sent()
-        talk.send(A, b"five!")
-        self.assertEqual(talk.newly_sent(), [])
-        talk.receive(talk.peer.window(1, 5))
-        self.assertEqual(talk.newly_sent(), [("DATA", 1, b"fiv", False)])
-
-    def test_end_waits_too(self) -> None:
-        """The end comes behind what waits, also where the peer has ended meanwhile."""
-        talk = self.opened(settings={"initial_window_size": 4})
-        talk.send(A, b"hello")
-        talk.send(A, b"", True)
-        talk.newly_sent()
-        talk.receive(talk.peer.data(1, b"", True))
-        talk.receive(talk.peer.window(1, 100))
-        sent = talk.newly_sent()
-        self.assertEqual((b"".join(frame[2] for frame in sent), sent[-1][3]), (b"o", True))
-        self.assertEqual(talk.outline, [("pause upload", A), ("tunnel closed", A)])
-
-    def test_transport_held(self) -> None:
-        """A transport that takes nothing makes it wait likewise."""
-        talk = self.opened()
-        talk.hold_sending()
-        self.assertEqual(outline(talk.send(A, b"hello")), [("pause upload", A)])
-        self.assertIn(("resume upload", A), outline(talk.hold_sending(False)))
-        self.assertEqual(talk.newly_sent(), [("DATA", 1, b"hello", False)])
+class ReceivingTests(http2_carrying.ReceivingTests, ConnectCase):
+    """The windows of what is received."""
 
 
-class ReceivingTests(ConnectCase):
-    """The windows of what is received are the tunnel's; `flow` is not."""
-
-    def test_no_flow(self) -> None:
-        """`flow` counts the data of responses: how much the tunnel may carry is for what it carries to say."""
-        for options in ({"flow": 1}, {}):
-            talk = self.talk(**options)
-            talk.ask_connect(A, flow=1)
-            talk.receive(talk.peer.respond(1), *[talk.peer.data(1, b"x")] * 5)
-            self.assertEqual(talk.outline, [*OPENED, ("tunnel", A, b"xxxxx")])
-            self.assertEqual(talk.update_flow(A, 1), [])
-
-    def test_renewed(self) -> None:
-        """A megabyte that is read as it comes never finds the windows shut."""
-        talk = self.opened(initial_stream_window_size=65_535, initial_connection_window_size=65_535)
-        received = 0
-        while received < 1_000_000:
-            piece = min(16_384, talk.peer.room[0], talk.peer.room[1])
-            self.assertGreater(piece, 0)
-            talk.receive(talk.peer.data(1, bytes(piece)))
-            received += piece
-        self.assertEqual(sum(len(step.data) for step in talk.steps if isinstance(step, TunnelData)), received)
-
-    def test_held(self) -> None:
-        """Who cannot take more is told nothing, and the window is not opened again; then all of it, and the window with it."""
-        talk = self.opened(**SMALL)
-        talk.hold(A)
-        talk.receive(talk.peer.data(1, b"x" * 600), talk.peer.data(1, b"y" * 400))
-        self.assertEqual((talk.outline, [frame for frame in talk.newly_sent() if frame[1] == 1]), ([], []))
-        talk.hold(A, False)
-        self.assertEqual(talk.outline, [("tunnel", A, b"x" * 600 + b"y" * 400)])
-        self.assertTrue([frame for frame in talk.newly_sent() if frame[:2] == ("WINDOW_UPDATE", 1)])
-
-    def test_held_before(self) -> None:
-        """Who was held while it was asked for is not held by that in the tunnel."""
-        talk = self.pending()
-        talk.hold(A)
-        talk.receive(talk.peer.respond(1), talk.peer.data(1, b"hi"))
-        self.assertEqual(talk.outline, [*OPENED, ("tunnel", A, b"hi")])
-
-    def test_others_go_on(self) -> None:
-        """The other streams do not notice."""
-        talk = self.opened()
-        talk.ask(B)
-        talk.hold(A)
-        talk.receive(talk.peer.data(1, b"x"), talk.peer.respond(3), talk.peer.data(3, b"hello", True))
-        self.assertEqual(talk.outline, [("response", B, 200, (), False), ("data", B, b"hello", True)])
-
-    def test_held_and_over(self) -> None:
-        """What had come is told before the end, whichever that is; where nobody wants it, it is not."""
-        ends: dict[str, tuple[Callable[[Http2Conversation], object], list[str]]] = {
-            "ended": (lambda talk: (talk.receive(talk.peer.data(1, b"", True)), talk.hold(A, False)), ["tunnel", "tunnel closed"]),
-            "both": (
-                lambda talk: (talk.receive(talk.peer.data(1, b"", True)), talk.send(A, b"", True), talk.hold(A, False)),
-                ["tunnel", "tunnel closed"],
-            ),
-            "reset": (lambda talk: talk.receive(talk.peer.reset(1)), ["tunnel", "failed"]),
-            "headers": (lambda talk: talk.receive(talk.peer.trailers(1)), ["tunnel", "failed"]),
-            "lost": (lambda talk: talk.lose(), ["tunnel", "failed"]),
-            "cancelled": (lambda talk: (talk.cancel(A), talk.hold(A, False)), []),
-        }
-        for why, (end, expected) in ends.items():
-            talk = self.opened()
-            talk.hold(A)
-            talk.receive(talk.peer.data(1, b"ke"), talk.peer.data(1, b"pt"))
-            end(talk)
-            self.assertEqual([entry[0] for entry in talk.outline], expected, why)
-            self.assertEqual([entry[2] for entry in talk.outline if entry[0] == "tunnel"], [b"kept"] * bool(expected))
-
-    def test_beyond_the_window(self) -> None:
-        """More than the stream's window is its failure; as much is not."""
-        for size in (9, 10, 11):
-            talk = self.opened(initial_stream_window_size=10)
-            talk.receive(talk.peer.data(1, b"x" * size))
-            expected: Any = ("tunnel", A, b"x" * size) if size <= 10 else ("failed", A, PROTOCOL_VIOLATION)
-            self.assertEqual(talk.outline, [expected])
-            self.assertEqual([frame[2] for frame in talk.newly_sent() if frame[0] == "RST_STREAM"], ["FLOW_CONTROL_ERROR"] * (size > 10))
-            self.assert_alive(talk)
-
-
-class ResetTests(ConnectCase):
+class ResetTests(http2_carrying.ResetTests, ConnectCase):
     """RST_STREAM, from either side."""
 
-    def test_each_code(self) -> None:
-        """RFC 9113 section 8.5: a failure of the proxy's connection is a reset: its code is told, and bytes that came before it."""
-        for code in (*ErrorCode, 0xDEAD):
-            if code == ErrorCode.REFUSED_STREAM:
-                continue
-            talk = self.pending()
-            talk.receive(talk.peer.reset(1, code))
-            self.assertEqual(talk.outline, [("failed", A, f"StreamReset({int(code)})")])
-            self.assert_alive(talk)
-            talk = self.opened()
-            talk.receive(talk.peer.data(1, b"half"), talk.peer.reset(1, code))
-            self.assertEqual(talk.outline, [("tunnel", A, b"half"), ("failed", A, f"StreamReset({int(code)})")])
-            self.assertEqual((talk.send(A, b"more"), talk.send(A, b"", True)), ([], []))
-            self.assert_alive(talk)
-            self.assertEqual(talk.core.losses().unprocessed, ())
-
-    def test_refused(self) -> None:
-        """REFUSED_STREAM, before an answer, says that it was certainly not processed."""
-        talk = self.pending()
-        talk.receive(talk.peer.reset(1, ErrorCode.REFUSED_STREAM))
-        self.assertEqual(talk.outline, [("failed", A, "StreamRefused")])
-        self.assertEqual(talk.core.losses().unprocessed, (A,))
-        self.assert_alive(talk)
-
-    def test_refused_after_all(self) -> None:
-        """Behind an answer it says so in vain: the tunnel was made, and carried what was sent; to send that again is not safe."""
-        talk = self.opened()
-        talk.send(A, b"POST / HTTP/1.1\r\n\r\n")
-        talk.receive(talk.peer.data(1, b"HTTP/1.1 "), talk.peer.reset(1, ErrorCode.REFUSED_STREAM))
-        self.assertEqual(talk.outline, [("tunnel", A, b"HTTP/1.1 "), ("failed", A, "StreamReset(7)")])
-        self.assertEqual(talk.core.losses().unprocessed, ())
-
-    def test_goaway_after_all(self) -> None:
-        """So it is with a GOAWAY that does not count a tunnel which is open, or whose end has come and was not read yet."""
-        for fin in (False, True):
-            talk = self.opened()
-            talk.hold(A)
-            talk.receive(talk.peer.data(1, b"kept", fin), talk.peer.goaway(0))
-            self.assertEqual([entry[:2] for entry in talk.outline][:2], [("tunnel", A), ("tunnel closed" if fin else "failed", A)])
-            self.assertEqual(talk.core.losses().unprocessed, ())
-
-    def test_after_the_end(self) -> None:
-        """A tunnel whose end was told is told nothing more by a reset, nor is one that both have ended."""
-        for both in (False, True):
-            talk = self.opened()
-            talk.receive(talk.peer.data(1, b"", True))
-            if both:
-                talk.send(A, b"", True)
-            talk.receive(talk.peer.reset(1, 0))
-            self.assertEqual([entry[0] for entry in talk.outline], ["tunnel closed"])
-            self.assert_alive(talk)
-
-    def test_waiting_bytes(self) -> None:
-        """What had waited for the window is gone with it, and takes no more of anything."""
-        talk = self.opened(settings={"initial_window_size": 0})
-        talk.send(A, b"waits")
-        talk.receive(talk.peer.reset(1, ErrorCode.CONNECT_ERROR))
-        talk.newly_sent()
-        talk.receive(talk.peer.window(0, 100))
-        self.assertEqual((talk.newly_sent(), talk.core.deadline()), ([], None))
-
-    def test_cancelled(self) -> None:
-        """Ours, at once; what is on its way is passed over, whatever it is."""
-        states = (self.pending, self.opened, self.refused_in_part)
-        for begin in states:
-            for drain in (False, True):
-                talk = begin()
-                talk.cancel(A, drain=drain)
-                self.assertEqual(talk.newly_sent(), [("RST_STREAM", 1, "CANCEL")])
-                talk.steps.clear()
-                if begin == self.pending:
-                    talk.receive(talk.peer.respond(1))
-                talk.receive(talk.peer.data(1, b"late"), talk.peer.window(1, 5), talk.peer.data(1, b"", True), talk.peer.reset(1))
-                self.assertEqual((talk.outline, talk.newly_sent()), ([], []))
-                self.assert_alive(talk)
+    def states(self) -> tuple[Callable[[], Http2Conversation], ...]:
+        return (*super().states(), self.refused_in_part)
 
     def refused_in_part(self) -> Http2Conversation:
         """A refusal has begun."""
@@ -238,124 +32,23 @@ class ResetTests(ConnectCase):
         talk.receive(talk.peer.respond(1, 403), talk.peer.data(1, b"so"))
         return talk
 
-    def test_cancelled_after_an_end(self) -> None:
-        """Also where one direction has ended already; where both have, there is nothing to reset."""
-        for ours, theirs in ((True, False), (False, True), (True, True)):
-            talk = self.opened()
-            if ours:
-                talk.send(A, b"", True)
-            if theirs:
-                talk.receive(talk.peer.data(1, b"", True))
-            talk.newly_sent()
-            talk.cancel(A)
-            self.assertEqual(talk.newly_sent(), [] if ours and theirs else [("RST_STREAM", 1, "CANCEL")])
-            self.assert_alive(talk)
 
-
-class EndTests(ConnectCase):
+class EndTests(http2_carrying.EndTests, ConnectCase):
     """The end of the connection."""
 
-    def test_lost(self) -> None:
-        """An open tunnel is told the very reason: what that means is for what it carries to say."""
-        for clean in (True, False):
-            talk = self.opened()
-            reason = ConnectionFailed("reset")
-            (step,) = talk.lose(clean=clean, reason=reason)
-            assert isinstance(step, StreamFailed)
-            self.assertIs(step.reason, reason)
-            self.assertEqual(talk.core.losses().killed, (A,))
-
-    def test_lost_otherwise(self) -> None:
-        """Before the answer it is a request like any other, and in a refusal a response; after its end it is over."""
-        talk = self.pending()
-        talk.receive(talk.peer.respond(1, 103))
-        self.assertEqual(outline(talk.lose()), [("failed", A, "StreamClosed")])
+    def test_lost_in_a_refusal(self) -> None:
+        """That is a response."""
         talk = self.pending()
         talk.receive(talk.peer.respond(1, 403, ((b"content-length", b"5"),)), talk.peer.data(1, b"so"))
         self.assertEqual(outline(talk.lose()), [("failed", A, "Truncated(2, 5)")])
-        talk = self.opened()
-        talk.receive(talk.peer.data(1, b"", True))
-        self.assertEqual((talk.lose(clean=False), talk.core.losses().killed), ([], ()))
-        talk = self.opened()
-        talk.send(A, b"", True)
-        self.assertEqual([entry[0] for entry in outline(talk.lose())], ["failed"])
 
-    def test_violation(self) -> None:
-        """A fault of the connection ends all of them by that."""
-        for begin in (self.pending, self.opened):
-            talk = begin()
-            talk.receive(talk.peer.frame(FrameType.PING, 0, 0, b"short"))
-            self.assertEqual(talk.outline[-1], ("close", PROTOCOL_VIOLATION))
-            self.assertEqual(talk.core.losses().killed, (A,))
-
-    def test_goaway_with_it(self) -> None:
-        """A tunnel that the server still counts lives on, and is told that it should end; no other can be asked for."""
-        talk = self.opened(closing_timeout=5.0)
-        talk.receive(talk.peer.goaway(1))
-        self.assertFalse(talk.core.accepting)
-        talk.send(A, b"still")
-        talk.receive(talk.peer.data(1, b"here"))
-        self.assertEqual(talk.outline, [("leaving",), ("tunnel", A, b"here")])
-        talk.receive(talk.peer.data(1, b"", True))
-        self.assertEqual(outline(talk.send(A, b"", True))[-1], ("close", None))
-
-    def test_goaway_and_the_answer(self) -> None:
-        """One that is opened only then is told so likewise; a refusal is just told."""
-        talk = self.pending(closing_timeout=5.0)
-        talk.receive(talk.peer.goaway(1))
-        self.assertEqual(talk.outline, [])
-        talk.receive(talk.peer.respond(1))
-        self.assertEqual(talk.outline, [*OPENED, ("leaving",)])
-        talk = self.pending(closing_timeout=5.0)
-        talk.receive(talk.peer.goaway(1), talk.peer.respond(1, 403, fin=True))
-        self.assertEqual([entry[0] for entry in talk.outline], ["tunnel refused", "response", "close"])
-
-    def test_goaway_without_it(self) -> None:
-        """One above the last stream was not processed; the connection ends with the last of the others."""
-        talk = self.talk()
-        talk.ask(B)
-        talk.ask_connect(A)
-        talk.receive(talk.peer.goaway(1, ErrorCode.ENHANCE_YOUR_CALM))
-        self.assertEqual(talk.outline, [("failed", A, "GoAway(11, 1)")])
-        self.assertEqual(talk.core.losses().unprocessed, (A,))
-        talk.receive(talk.peer.respond(1, fin=True))
-        self.assertEqual([entry[0] for entry in talk.outline], ["failed", "response", "close"])
-
-    def test_goaway_and_time(self) -> None:
-        """A tunnel lives on for no longer than `closing_timeout`; where that is None it may last, and is told nothing."""
-        talk = self.opened(closing_timeout=5.0)
-        talk.receive(talk.peer.goaway(1))
-        talk.at(5.0)
-        self.assertEqual(talk.outline[1:], [("failed", A, "TimedOut(closing, 5.0)"), ("close", "TimedOut(closing, 5.0)")])
-        talk = self.opened(closing_timeout=None)
-        talk.receive(talk.peer.goaway(1))
-        self.assertEqual((talk.outline, talk.core.deadline()), ([], None))
-
-    def test_shutdown(self) -> None:
-        """Shutting down, a tunnel is waited for like a response, whichever end comes first."""
-        for ours_first in (True, False):
-            talk = self.opened()
-            talk.shutdown()
-            self.assertEqual([frame[0] for frame in talk.newly_sent()], ["GOAWAY"])
-            if ours_first:
-                talk.send(A, b"bye", True)
-                self.assertFalse(talk.over)
-                self.assertEqual([entry[0] for entry in outline(talk.receive(talk.peer.data(1, fin=True)))], ["tunnel closed", "close"])
-            else:
-                talk.receive(talk.peer.data(1, b"bye", True))
-                self.assertFalse(talk.over)
-                self.assertEqual(outline(talk.send(A, b"", True))[-1], ("close", None))
-
-    def test_shutdown_before_the_answer(self) -> None:
-        """The answer is waited for; a tunnel that comes then is told at once that it should end."""
-        talk = self.pending()
-        talk.shutdown()
-        talk.receive(talk.peer.respond(1))
-        self.assertEqual(talk.outline, [*OPENED, ("leaving",)])
-        talk = self.pending()
-        talk.shutdown()
-        talk.receive(talk.peer.respond(1, 403, fin=True))
-        self.assertEqual([entry[0] for entry in talk.outline], ["tunnel refused", "response", "close"])
+    def test_refused_while_leaving(self) -> None:
+        """A refusal is just told."""
+        for goaway in (True, False):
+            talk = self.pending()
+            talk.receive(talk.peer.goaway(1)) if goaway else talk.shutdown()
+            talk.receive(talk.peer.respond(1, 403, fin=True))
+            self.assertEqual([entry[0] for entry in talk.outline], ["tunnel refused", "response", "close"])
 
 
 class LimitTests(ConnectCase):
@@ -383,43 +76,11 @@ class LimitTests(ConnectCase):
         self.heads("max_header_count", 4, lambda status, size: ((b":status", status), *[(b"x", b"y")] * (size - 1)))
 
 
-class TimeTests(ConnectCase):
+class TimeTests(http2_carrying.TimeTests, ConnectCase):
     """Time."""
-
-    def test_response_timeout(self) -> None:
-        """The answer is waited for no longer than any other, though the request has no end; interim ones do not help."""
-        talk = self.pending(response_timeout=3.0)
-        self.assertEqual(talk.core.deadline(), 3.0)
-        self.assertEqual(talk.at(2.9), [])
-        self.assertEqual(outline(talk.at(3.0))[0], ("failed", A, "TimedOut(response, 3.0)"))
-        self.assertEqual(talk.newly_sent(), [("RST_STREAM", 1, "CANCEL")])
-        self.assert_alive(talk)
 
     def test_idle_timeout(self) -> None:
         """Nor is the next piece of a refusal's content."""
         talk = self.pending(idle_timeout=3.0)
         talk.receive(talk.peer.respond(1, 403))
         self.assertEqual(outline(talk.at(3.0))[0], ("failed", A, "TimedOut(idle, 3.0)"))
-
-    def test_none_in_the_tunnel(self) -> None:
-        """A tunnel may be silent: neither of them runs, whatever comes and goes."""
-        talk = self.pending(response_timeout=3.0, idle_timeout=3.0)
-        talk.receive(talk.peer.respond(1))
-        for step in (
-            lambda: talk.receive(talk.peer.data(1, b"x")),
-            lambda: talk.send(A, b"y"),
-            lambda: talk.hold(A),
-            lambda: talk.hold(A, False),
-            lambda: talk.send(A, b"", True),
-        ):
-            self.assertIsNone(talk.core.deadline())
-            step()
-        self.assertIsNone(talk.core.deadline())
-
-    def test_send_timeout(self) -> None:
-        """A proxy that leaves the window shut before waiting bytes is given up: this tunnel of it."""
-        talk = self.opened(settings={"initial_window_size": 0}, send_timeout=3.0)
-        talk.send(A, b"hello")
-        self.assertEqual(outline(talk.at(3.0))[0], ("failed", A, "TimedOut(write, 3.0)"))
-        self.assertEqual(talk.newly_sent(), [("RST_STREAM", 1, "CANCEL")])
-        self.assert_alive(talk)
