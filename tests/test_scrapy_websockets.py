@@ -290,6 +290,42 @@ class WaitingTests(WebSocketCase):
             websocket.close()
         self.end(world)
 
+    def test_many_fail(self) -> None:
+        """However many of those that wait fail at once, each has its result, and the next its place."""
+        for wrong in ({"meta": {"gun_ws_opts": {"protocols": "chat"}}}, {"body": b"x"}, {"headers": {"Sec-WebSocket-Key": "x"}}):
+            world = self.world(1)
+            websocket = self.opened(world)
+            failing = [world.ask(**wrong) for _ in range(1000)]
+            waiting = world.ask()
+            websocket.close()
+            world.pump()
+            for deferred in failing:
+                self.failureResultOf(deferred, ValueError)
+            self.successResultOf(waiting).websocket.close()
+            self.end(world)
+
+    def test_looked_at_meanwhile(self) -> None:
+        """New ones do not put off the look at those that were closed, nor at the end of the crawl."""
+        world = self.world(answer_close=False)
+        engine = world.crawler.engine = SimpleNamespace(running=True, _slot=SimpleNamespace(closing=None))
+        for _ in range(20):
+            self.opened(world).close()
+            world.advance(0.5)
+            self.assertLessEqual(world.handler._origins.info().connections, 5)
+        websocket = self.opened(world)
+        received, waiting = world.run(websocket.receive()), [world.ask() for _ in range(5)]
+        engine.running = False
+        world.advance(1.0)
+        self.assertEqual(world.peers[-2].end.received_close.code, 1001)
+        self.assertEqual(len(world.peers), 22)
+        for deferred in waiting[1:]:
+            self.failureResultOf(deferred, DownloadCancelledError)
+        self.failureResultOf(world.ask(), DownloadCancelledError)
+        self.successResultOf(waiting[0])
+        world.advance(1.0)
+        self.assertIsNone(self.successResultOf(received))
+        self.end(world)
+
     def test_end(self) -> None:
         """At the end those that wait fail."""
         world = self.world(1)

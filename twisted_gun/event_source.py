@@ -103,7 +103,8 @@ class EventSource:
         self._reactor = reactor
         self._receiver = as_receiver("reply_to", reply_to)
         self._first = self._base = self._asked = first_asked(url, headers)
-        #: That of the last event which was handed over: what another source is given, later on, in order to go on from there.
+        #: That of the last event which was handed over, as far as it can be sent: what another source is given, later on, in order to go
+        #: on from there.
         self.last_event_id = check_id(last_event_id)
         self._received_id = last_event_id  # what was received will not be asked for again, though it may be unread
         self._dialling = Dialling(options, keywords, (_Reader, {"source": self}))
@@ -169,7 +170,7 @@ class EventSource:
         while event is None and self._unread:
             event = self._unread.popleft()
             self._size -= size_of_sse(event)
-            self.last_event_id = event.last_event_id
+            self._hand_over(event)
             event = None if event.data is None else event
         if self._full and self._size <= self._options.max_unread // 2:
             self._full = False
@@ -322,11 +323,11 @@ class EventSource:
 
     def _received(self, sse: Sse, event: SseEvent) -> None:
         """An event came; or an identifier alone, of which no reader is told."""
-        if sendable(event.last_event_id):  # else that before it: to be sent an event twice is better than to miss one
+        if event.last_event_id != self._received_id and sendable(event.last_event_id):
             self._received_id = event.last_event_id
         self._useful = self._useful or event.data is not None
         if self._receiver is not None:
-            self.last_event_id = event.last_event_id
+            self._hand_over(event)
             if event.data is not None:
                 self._tell(sse)
             return
@@ -334,7 +335,7 @@ class EventSource:
         if event.data is not None and self._waiter is not None:
             waiter, self._waiter = self._waiter, None
             self._deadlines.clear("event")
-            self.last_event_id = event.last_event_id
+            self._hand_over(event)
         else:
             self._keep(event)
         if not self._full:
@@ -342,9 +343,14 @@ class EventSource:
         if waiter is not None:
             waiter.callback(event)
 
+    def _hand_over(self, event: SseEvent) -> None:
+        # Where it cannot be sent it is that before it: to be sent an event twice is better than to miss one.
+        if event.last_event_id != self.last_event_id and sendable(event.last_event_id):
+            self.last_event_id = event.last_event_id
+
     def _keep(self, event: SseEvent) -> None:
         if event.data is None and not self._unread:
-            self.last_event_id = event.last_event_id
+            self._hand_over(event)
             return
         if event.data is None and self._unread[-1].data is None:
             self._size -= size_of_sse(self._unread.pop())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from twisted.internet.endpoints import UNIXClientEndpoint
@@ -82,7 +83,7 @@ class OpenTests(SynchronousTestCase):
     def test_tls(self) -> None:
         """What is trusted, who we are, and whether it matters."""
         tls = self.options(cacert="a.pem", cert="b.pem").tls_opts
-        self.assertEqual((tls.trust_root, tls.client_certificate, tls.verify), ("a.pem", "b.pem", True))
+        self.assertEqual((tls.trust_root, tls.client_certificate, tls.verify), (os.path.abspath("a.pem"), os.path.abspath("b.pem"), True))
         self.assertFalse(self.options(insecure=True).tls_opts.verify)
 
     def test_never_gives_up(self) -> None:

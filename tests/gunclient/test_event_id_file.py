@@ -64,13 +64,51 @@ class EventIdFileTests(SynchronousTestCase):
             (Progress("1", 10, 9), None),
             (Progress("2", 20, 9), None),
             (Progress("3", 30, 10), "1"),
-            (Progress("4", 40, 29), "1"),
+            (Progress("4", 40, 29), "2"),
             (Progress("5", 50, 30), "3"),
             (Progress("6", 60, 60), "6"),
         ):
             self.progress = progress
             self.clock.advance(5.0)
             self.assertEqual(self.path.read_text() if self.path.exists() else None, expected and f"{expected}\n")
+
+    def test_noted(self) -> None:
+        """Of what was noted nothing is lost between two looks; and the first is saved at once, when its line is written."""
+        file = self.file()
+        self.progress = Progress("1", 1, 0)
+        file.note()
+        self.assertFalse(self.path.exists())
+        self.progress = Progress("2", 2, 1)
+        file.note()
+        self.assertEqual(self.path.read_text(), "1\n")
+        for number in range(3, 10):
+            self.progress = Progress(str(number), number, 1)
+            file.note()
+        self.progress = Progress("9", 9, 6)
+        self.assertEqual(self.path.read_text(), "1\n")
+        file.stopService()
+        self.assertEqual(self.path.read_text(), "6\n")
+
+    def test_same_identifier(self) -> None:
+        """Events without one of their own wait for nothing, and take no room."""
+        file = self.file()
+        for number in range(1, 1000):
+            self.progress = Progress("1", number, 0)
+            file.note()
+        self.assertEqual(len(file._marks), 1)
+        self.progress = Progress("1", 1000, 1)
+        file.note()
+        self.assertEqual(self.path.read_text(), "1\n")
+
+    def test_too_long(self) -> None:
+        """What would not be read again is not saved; what is one byte shorter is."""
+        file = self.file()
+        for identifier, kept in (("1", "1"), ("x" * 64 * 1024, "x" * 64 * 1024), ("ü" * 32 * 1024 + "x", "x" * 64 * 1024)):
+            self.progress = Progress(identifier)
+            file.save()
+            self.assertEqual(self.path.read_text(), f"{kept}\n")
+        file.stopService()
+        self.assertEqual(self.file().identifier, "x" * 64 * 1024)
 
     def test_again(self) -> None:
         """Started again it counts anew."""

@@ -72,28 +72,50 @@ class EventStreamTests(WorkCase):
         self.assertEqual(self.left, [])
 
     def test_kept(self) -> None:
-        """With --last-event-id the next process goes on where this one was; the file is written every 5 seconds, and at the end."""
+        """With --last-event-id the next process goes on where this one was; it is saved at once, every 5 seconds, and at the end."""
         path = Path(self.mktemp())
         daemon = self.daemon(sse=True, last_event_id=path)
-        self.send(chunk(b"id: 1\ndata: x\n\n"))
         self.assertFalse(path.exists())
-        self.advance(5.0)
+        self.send(chunk(b"id: 1\ndata: x\n\n"))
         self.assertEqual(path.read_text(), "1\n")
+        self.send(chunk(b"id: 2\ndata: x\n\n"))
+        self.assertEqual(path.read_text(), "1\n")
+        self.advance(5.0)
+        self.assertEqual(path.read_text(), "2\n")
         self.send(chunk("id: zw\u00f6lf\ndata: x\n\n".encode()))
         self.stop(daemon)
         self.assertEqual(path.read_text(), "zw\u00f6lf\n")
         self.daemon(sse=True, last_event_id=path)
         self.assertEqual(self.identifiers(), [None, "zw\u00f6lf".encode()])
 
+    def test_kept_sendable(self) -> None:
+        """An identifier that cannot be sent costs none of those before it, in the file or in the next request."""
+        path = Path(self.mktemp())
+        daemon = self.daemon(sse=True, last_event_id=path, every=1)
+        self.send(chunk(b"id: 1\ndata: x\n\nid: 2\ndata: x\n\nid: 3\x01\ndata: x\n\n"))
+        self.make_peer = lambda: ScriptedPeer([("expect", b"\r\n\r\n"), ("send", answer(b"", 404))])
+        self.peer.close()
+        for _ in range(5):
+            self.advance(1.0)
+        self.assertEqual(self.identifiers()[1:3], [b"2", b"2"])
+        self.stop(daemon)
+        self.assertEqual(path.read_text(), "2\n")
+
     def test_kept_when_written(self) -> None:
         """What the output has not taken is not in the file: after a crash it would be missed."""
         path = Path(self.mktemp())
         daemon = self.daemon(sse=True, last_event_id=path)
+        self.destination.room = 0
         self.send(chunk(b"id: 1\ndata: x\n\n"))
+        self.advance(5.0)
+        self.assertFalse(path.exists())
+        self.destination.let()
+        self.send(chunk(b"id: 1\ndata: x\n\n"))
+        self.assertEqual(path.read_text(), "1\n")
         self.destination.room = 0
         self.send(chunk(b"id: 2\ndata: x\n\n"))
         self.advance(5.0)
-        self.assertFalse(path.exists())
+        self.assertEqual(path.read_text(), "1\n")
         self.send(chunk(b"id: 3\ndata: x\n\n"))
         self.destination.let(len(json.dumps(self.of("sse")[-1])) + 1)  # the line of the second
         self.advance(5.0)

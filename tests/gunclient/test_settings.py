@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from itertools import permutations
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -210,7 +211,7 @@ class FileTests(SettingsCase):
     def test_output(self) -> None:
         """A file that is there, or can be made; a device; not a folder, a pipe, or a file nowhere. It is not made yet."""
         path = self.mktemp()
-        self.assertEqual(settings_of(url="ws://a", output=path).output, path)
+        self.assertEqual(settings_of(url="ws://a", output=path).output, os.path.abspath(path))
         self.assertFalse(os.path.exists(path))
         with open(path, "w"):
             pass
@@ -231,6 +232,20 @@ class FileTests(SettingsCase):
             settings_of(url="http://a", sse=True, **{option: self.mktemp()})
             self.refused(f"--{name}", url="http://a", sse=True, **{option: "/dev/null"})
             self.refused(f"--{name}", url="http://a", sse=True, **{option: ""})
+            self.refused(f"--{name}", url="http://a", sse=True, **{option: "-"})
+
+    def test_one_file(self) -> None:
+        """No two of them are one file, however it is named."""
+        path = self.mktemp()
+        names = {"output": path, "cookies": f"./{path}", "last_event_id": os.path.abspath(path)}
+        for one, other in permutations(names, 2):
+            self.refused("another file than", url="http://a", sse=True, **{one: names[one], other: names[other]})
+
+    def test_elsewhere(self) -> None:
+        """A relative path is one from where twistd was started, and not from where it goes by --rundir."""
+        for option in ("output", "cookies", "last_event_id", "cacert", "cert"):
+            path = self.mktemp()
+            self.assertEqual(getattr(settings_of(url="http://a", sse=True, **{option: path}), option), os.path.abspath(path))
 
 
 class AddressTextTests(SynchronousTestCase):

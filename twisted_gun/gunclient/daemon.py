@@ -70,8 +70,7 @@ class Daemon(Service):
         store = None if self._cookies is None else self._cookies.store
         path = settings.last_event_id
         self._event_id = None if path is None else EventIdFile(path, reactor, self._progress)
-        last_event_id = "" if self._event_id is None else self._event_id.identifier
-        self._work = make_work(settings, self._audience, receiver, store, last_event_id, reactor, self._finished)
+        self._work = make_work(settings, self._audience, receiver, store, self._event_id, reactor, self._finished)
         health = Health(self.status, self._metrics)
         #: Where health is told; None where it is not.
         self.health = None if settings.health is None else HealthService(health, settings.health, reactor)

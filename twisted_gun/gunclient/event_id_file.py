@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -14,7 +15,7 @@ __all__ = ["EventIdFile", "Progress"]
 
 #: Seconds between two looks whether it is another one.
 _EVERY = 5.0
-#: No identifier in a file has more bytes.
+#: Bytes of the longest identifier that is kept.
 _MOST = 64 * 1024
 
 
@@ -30,8 +31,8 @@ class EventIdFile(Saved):
     """
     The `identifier` in the file at `path`, which need not be there yet; `progress` says how far things are.
 
-    It is saved only once all lines of the events up to it were written: to have an event twice, after a crash, is better than not at all.
-    Raises `OptionError` and OSError for a file that is no good.
+    It is that of the last event of which the line was written, as those of all before it were: to have an event twice, after a crash, is
+    better than not at all. Raises `OptionError` and OSError for a file that is no good.
     """
 
     what = "the last event's identifier"
@@ -40,36 +41,48 @@ class EventIdFile(Saved):
         super().__init__(path, _EVERY, reactor)
         self.identifier = self.saved = _read(path)
         self._progress = progress
-        self._awaited: Progress | None = None  # to be saved once its lines are written
+        self._marks: deque[Progress] = deque()  # identifiers that wait for lines to be written
+
+    def note(self) -> None:
+        """An event was told. The first is saved at once: without a file the next process would have to begin anew."""
+        self._catch_up()
+        if self.identifier and not self.saved:
+            self.save()
 
     def stopService(self) -> None:
         super().stopService()
-        self._awaited = None  # whose lines are not counted after that
+        self._marks.clear()  # what has not been written by now never is
 
     def now(self) -> str:
-        """The latest identifier whose events, and all before them, were written."""
-        progress = self._progress()
-        if self._awaited is not None and progress.written >= self._awaited.lines:
-            self.identifier, self._awaited = self._awaited.identifier, None
-        if progress.written >= progress.lines:
-            self.identifier, self._awaited = progress.identifier, None
-        elif self._awaited is None:
-            self._awaited = progress
+        self._catch_up()
         return self.identifier
 
     def write(self, value: str) -> None:
         write_atomically(self.path, f"{value}\n".encode())
 
+    def _catch_up(self) -> None:
+        progress, marks = self._progress(), self._marks
+        while marks and marks[0].lines <= progress.written:
+            self.identifier = marks.popleft().identifier
+        latest = marks[-1].identifier if marks else self.identifier
+        if progress.identifier == latest or len(progress.identifier.encode()) > _MOST:
+            return
+        if progress.written < progress.lines:
+            marks.append(progress)
+        else:
+            self.identifier = progress.identifier
+
 
 def _read(path: str) -> str:
     try:
         with open(path, "rb") as file:
-            data = file.read(_MOST + 1)
+            data = file.read(_MOST + 2)
     except FileNotFoundError:
         return ""
     try:
-        if len(data) > _MOST:
+        line = data.removesuffix(b"\n")
+        if len(line) > _MOST:
             raise ValueError("no identifier is that long")
-        return check_id(data.decode("utf-8").removesuffix("\n"))
+        return check_id(line.decode("utf-8"))
     except ValueError:  # `OptionError` is one
         raise OptionError("last-event-id", f"{path} to hold the identifier of an event, on one line") from None

@@ -103,6 +103,9 @@ def make_settings(command_line: Mapping[str, Given], config: str | None = None) 
     work = _work(given, values, address)
     _check_together(given, work)
     _check_values(given, values)
+    for name in _FILES:
+        if values.get(name) not in (None, "", "-"):  # twistd may go elsewhere before they are opened
+            values[name] = os.path.abspath(values[name])
     named = {ARGUMENTS[name].field: value for name, value in values.items() if name not in ("sse", "ws")}
     if "output" not in named and "receiver" not in named:
         named["output"] = "-"
@@ -185,6 +188,9 @@ def _work(given: Mapping[str, Given], values: Mapping[str, Any], address: Addres
     return asked[0] if asked else "ws" if websocket else "none"
 
 
+#: Options that name files.
+_FILES = ("output", "cookies", "last-event-id", "cacert", "cert")
+
 #: What an option is for, where it is not for everything.
 _ONLY_FOR = {"send": "ws", "subprotocol": "ws", "compress": "ws", "silence": "sse", "last-event-id": "sse"}
 
@@ -204,12 +210,17 @@ def _check_values(given: Mapping[str, Given], values: Mapping[str, Any]) -> None
     longest = values.get("retry-longest", 60.0)
     if values.get("retry-first", min(0.5, longest)) > longest:
         raise fault(given, "retry-first", "no more than --retry-longest")
+    known: dict[str, str] = {}
     for name in ("output", "cookies", "last-event-id"):
         path = values.get(name)
-        if path == "":
+        if path is None or (path, name) == ("-", "output"):
+            continue
+        if path in ("", "-"):
             raise fault(given, name, "the path of a file")
-        if path is not None and path != "-":
-            _check_file(given, name, path)
+        _check_file(given, name, path)
+        other = known.setdefault(os.path.realpath(path), name)
+        if other != name:
+            raise fault(given, name, f"another file than --{other}")
 
 
 def _check_file(given: Mapping[str, Given], name: str, path: str) -> None:

@@ -18,10 +18,10 @@ from twisted.logger import Logger
 from twisted_gun.connection import Connection
 from twisted_gun.errors import ConnectFailed, GunError, LimitReached, UpgradeRefused
 from twisted_gun.event_source import EventSource, EventSourceFailed
-from twisted_gun.event_source_request import sendable
 from twisted_gun.events import Error, Response, Upgrade
 from twisted_gun.gunclient.audience import Attempts, Audience
 from twisted_gun.gunclient.connecting import event_source_options, first_wait, headers_of, open_options, patience, place_of
+from twisted_gun.gunclient.event_id_file import EventIdFile
 from twisted_gun.gunclient.patience import longest_wait
 from twisted_gun.gunclient.settings import Settings
 from twisted_gun.net.timer import Deadlines
@@ -38,12 +38,12 @@ Finished = Callable[["GunError | None"], object]
 
 
 def make_work(
-    settings: Settings, audience: Audience, receiver: Any, cookies: Any, last_event_id: str, reactor: Any, finished: Finished
+    settings: Settings, audience: Audience, receiver: Any, cookies: Any, event_id: Any, reactor: Any, finished: Finished
 ) -> _Connected | EventStream:
     """The work that `settings` ask for; a `receiver` that is a service is started and stopped with it."""
     shared = {"cookie_store": cookies, "event_handler": Attempts(audience.counts)}
     if settings.work == "sse":
-        return EventStream(settings, audience, receiver, shared, last_event_id, reactor, finished)
+        return EventStream(settings, audience, receiver, shared, event_id, reactor, finished)
     return _Connected(settings, audience, receiver, shared, reactor, finished)
 
 
@@ -264,7 +264,7 @@ class EventStream(Service):
     """Follows the event stream at the URL; one that has ended for good is asked for again after ``every``, but not after a 204."""
 
     def __init__(
-        self, settings: Settings, audience: Audience, receiver: Any, shared: Any, last_event_id: str, reactor: Any, finished: Finished
+        self, settings: Settings, audience: Audience, receiver: Any, shared: Any, event_id: Any, reactor: Any, finished: Finished
     ) -> None:
         self._settings = settings
         self._audience = audience
@@ -274,14 +274,9 @@ class EventStream(Service):
         self._finished = finished
         self._deadlines = Deadlines(reactor)
         self._source: EventSource | None = None
-        self._last_event_id = last_event_id
-
-    @property
-    def last_event_id(self) -> str:
-        """The identifier of the last event that was told, and can be asked for."""
-        if self._source is not None and sendable(self._source.last_event_id):
-            self._last_event_id = self._source.last_event_id
-        return self._last_event_id
+        self._event_id: EventIdFile | None = event_id
+        #: That of the last event that was told.
+        self.last_event_id: str = "" if event_id is None else event_id.identifier
 
     def startService(self) -> None:
         Service.startService(self)
@@ -292,7 +287,6 @@ class EventStream(Service):
     def stopService(self) -> Deferred[Any]:
         Service.stopService(self)
         self._deadlines.stop()
-        self._last_event_id = self.last_event_id
         source, self._source = self._source, None
         ended: Deferred[Any] = succeed(None)
         if source is not None:
@@ -309,13 +303,23 @@ class EventStream(Service):
         source = self._source = EventSource(
             url,
             reactor=self._reactor,
-            reply_to=self._audience,
+            reply_to=self._told,
             headers=headers_of(self._settings),
             last_event_id=self.last_event_id,
             **event_source_options(self._settings, self._reactor),
             **self._shared,
         )
         source.when_closed().addCallback(self._closed, source)
+
+    def _told(self, event: Any) -> None:
+        source = self._source
+        try:
+            self._audience.tell(event)
+        finally:  # the user's receiver may raise
+            if source is not None:
+                self.last_event_id = source.last_event_id
+                if self._event_id is not None:
+                    self._event_id.note()
 
     def _closed(self, reason: GunError | None, source: EventSource) -> None:
         if source is not self._source:

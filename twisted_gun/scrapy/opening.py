@@ -10,7 +10,8 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from scrapy import signals
-from twisted.internet.defer import Deferred, succeed
+from scrapy.exceptions import DownloadCancelledError
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IReactorFromThreads
 from twisted.python.failure import Failure
 
@@ -48,6 +49,13 @@ def check_ws_opts(name: str, given: Any) -> None:
             raise OptionError(f"{name}.{option}", "to be left out: a callback reads one message after the other")
 
 
+class _Ending(DownloadCancelledError):
+    """There are no more websockets."""
+
+    def __init__(self) -> None:
+        super().__init__("the crawl ends: no more websockets are opened")
+
+
 class WebSockets:
     """
     The websockets of a `crawl`, over connections of `origins` which nobody else uses; `most` at a time, 0 being no limit.
@@ -65,6 +73,7 @@ class WebSockets:
         self._leaving: set[Connection] = set()
         self._late: list[Connection] = []  # that were leaving when it was looked last
         self._waiting: deque[Deferred[None]] = deque()
+        self._serving = self._watching = False
         crawl.signals.connect(self._callback_failed, signal=signals.spider_error)
 
     def open(self, request: Request, way: Way, limits: Limits) -> Deferred[Response]:
@@ -88,6 +97,8 @@ class WebSockets:
     # How many there are.
 
     def _place(self) -> Deferred[None]:
+        if self._crawl.ending:
+            return fail(_Ending())
         if not self._most or len(self._open) < self._most:
             return succeed(None)
         place: Deferred[None] = Deferred(self._waiting.remove)
@@ -97,8 +108,12 @@ class WebSockets:
     def _free(self, connection: Connection) -> None:
         """`connection` counts no more."""
         self._open.discard(connection)
+        if self._serving:  # this one has ended while others were given its place
+            return
+        self._serving = True
         while self._waiting and len(self._open) < self._most:
             self._waiting.popleft().callback(None)
+        self._serving = False
 
     # The end.
 
@@ -131,14 +146,20 @@ class WebSockets:
         self._free(connection)
         if not self._open and not self._leaving:
             self._origins.deadlines.clear("websockets")
+            self._watching = False
 
     def _watch(self) -> None:
-        self._origins.deadlines.set("websockets", _LOOK_SECONDS, self._look)
+        if not self._watching:
+            self._watching = True
+            self._origins.deadlines.set("websockets", _LOOK_SECONDS, self._look)
 
     def _look(self) -> None:
+        self._watching = False
         for connection in self._late:  # nobody waits for a server that does not answer a Close
             connection.close()
         if self._crawl.ending:
+            while self._waiting:
+                self._waiting.popleft().errback(_Ending())
             for connection in list(self._open):
                 self._leave(connection)
         self._late = list(self._leaving)
