@@ -170,7 +170,8 @@ class EventSource:
         while event is None and self._unread:
             event = self._unread.popleft()
             self._size -= size_of_sse(event)
-            self._hand_over(event)
+            if event.last_event_id != self.last_event_id and sendable(event.last_event_id):
+                self.last_event_id = event.last_event_id
             event = None if event.data is None else event
         if self._full and self._size <= self._options.max_unread // 2:
             self._full = False
@@ -324,10 +325,11 @@ class EventSource:
     def _received(self, sse: Sse, event: SseEvent) -> None:
         """An event came; or an identifier alone, of which no reader is told."""
         if event.last_event_id != self._received_id and sendable(event.last_event_id):
+            # Else it stays that before it: to be sent an event twice is better than to miss one.
             self._received_id = event.last_event_id
         self._useful = self._useful or event.data is not None
         if self._receiver is not None:
-            self._hand_over(event)
+            self.last_event_id = self._received_id
             if event.data is not None:
                 self._tell(sse)
             return
@@ -335,7 +337,7 @@ class EventSource:
         if event.data is not None and self._waiter is not None:
             waiter, self._waiter = self._waiter, None
             self._deadlines.clear("event")
-            self._hand_over(event)
+            self.last_event_id = self._received_id
         else:
             self._keep(event)
         if not self._full:
@@ -343,14 +345,9 @@ class EventSource:
         if waiter is not None:
             waiter.callback(event)
 
-    def _hand_over(self, event: SseEvent) -> None:
-        # Where it cannot be sent it is that before it: to be sent an event twice is better than to miss one.
-        if event.last_event_id != self.last_event_id and sendable(event.last_event_id):
-            self.last_event_id = event.last_event_id
-
     def _keep(self, event: SseEvent) -> None:
         if event.data is None and not self._unread:
-            self._hand_over(event)
+            self.last_event_id = self._received_id
             return
         if event.data is None and self._unread[-1].data is None:
             self._size -= size_of_sse(self._unread.pop())

@@ -20,7 +20,7 @@ from twisted_gun.errors import InvalidRequest, OptionError
 from twisted_gun.events import Headers
 from twisted_gun.headers import HeadersLike, normalise, without_credentials
 from twisted_gun.options import Options, make_options
-from twisted_gun.options.checks import check, check_counts, check_seconds, is_number
+from twisted_gun.options.checks import check, check_counts, check_left_out, check_seconds, is_number
 from twisted_gun.urls import HTTP, Target, parse_url, redirect_target
 from twisted_gun.wire.decode import KNOWN
 
@@ -96,9 +96,7 @@ class Dialling:
     """
 
     def __init__(self, options: Options | None, given: Mapping[str, Any], reader: Any) -> None:
-        for name in given:
-            if name in _NOT_HERE:
-                raise OptionError(name, f"to be left out: {_NOT_HERE[name]}")
+        check_left_out(given, _NOT_HERE)
         self.own = EventSourceOptions(**{name: value for name, value in given.items() if name in _OWN})
         connecting = {name: value for name, value in given.items() if name not in _OWN}
         # Its connections do not come back by themselves: what is asked of the next one depends on what this one brought.

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, TextIO
 from twisted.internet.task import Cooperator
 
 from twisted_gun.command.output import Sink, sink_for
-from twisted_gun.command.telling import Steps, Teller, status_of, text_of
+from twisted_gun.command.telling import Steps, Teller, size_text, status_of, text_of
 from twisted_gun.command.way import DECODING, Way, target_of, url_of
 from twisted_gun.connection import Connection
 from twisted_gun.content_handlers import DecodeHandler
@@ -192,7 +192,7 @@ class _Fetch:
         if self._bar is not None:
             self._bar.advance(count)
         elif self._order.verbose and count:
-            self._teller.say(f"< [{count} {'byte' if count == 1 else 'bytes'}]")
+            self._teller.say(f"< [{size_text(count)}]")
 
     def _refuse(self, response: Response) -> Exit:
         what = f"the server answered {response.status} {text_of(response.reason)}".rstrip()

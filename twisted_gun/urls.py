@@ -62,7 +62,7 @@ class Target:
         return self.url.partition("?")[0]
 
     def __repr__(self) -> str:
-        return f"<Target {self}>"
+        return f"<{type(self).__name__} {self}>"
 
     @property
     def websocket(self) -> bool:

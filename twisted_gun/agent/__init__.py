@@ -27,8 +27,8 @@ from twisted_gun.agent.response import ClientRequest, Content, GunResponse
 from twisted_gun.errors import InvalidRequest, OptionError
 from twisted_gun.headers import authority, check_method
 from twisted_gun.options import Options, make_options
-from twisted_gun.options.checks import is_number
-from twisted_gun.origins import Identity, Origins, OriginsInfo
+from twisted_gun.options.checks import check_left_out, is_number
+from twisted_gun.origins import NOT_HERE, Identity, Origins, OriginsInfo
 from twisted_gun.stream import Stream
 from twisted_gun.urls import HTTP, PORTS
 
@@ -36,8 +36,6 @@ __all__ = ["GunAgent", "GunResponse"]
 
 _URI = re.compile(rb"([A-Za-z][A-Za-z0-9+.-]*):(?://([^/?#]*))?([\x21\x22\x24-\x7e]*)(?:#[\x21-\x7e]*)?")
 _NETLOC = re.compile(rb"(\[[0-9A-Fa-f:.%A-Za-z]*\]|[^:@\[\]]+)(?::([0-9]{0,5}))?")
-#: Options of `twisted_gun.open` that `Origins` refuses, and says why.
-_REFUSED = ("retry", "retry_fun", "retry_timeout", "transport")
 
 
 @implementer(IAgent)
@@ -74,7 +72,7 @@ class GunAgent:
             from twisted.internet import reactor
         if not is_number(expect_timeout) or expect_timeout < 0:
             raise OptionError("expect_timeout", "seconds, a number >= 0", expect_timeout)
-        refused = {name: keywords.pop(name) for name in _REFUSED if name in keywords}
+        check_left_out(keywords, NOT_HERE)
         timeouts = {"response_timeout": response_timeout, "idle_timeout": body_timeout}
         self._reactor = reactor
         self._expect_timeout = expect_timeout
@@ -87,7 +85,6 @@ class GunAgent:
             checkout_timeout=checkout_timeout,
             endpoint=endpoint,
             options=_timed(make_options(options, keywords, 80), timeouts),
-            **refused,
         )
         self._identity_of = lru_cache(maxsize=256)(self._identity)
 

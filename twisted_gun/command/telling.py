@@ -20,7 +20,7 @@ from twisted_gun.exits import Exit, Unreadable, Unwritable, explain, one_line
 from twisted_gun.headers import authority
 from twisted_gun.observers import EventHandler
 
-__all__ = ["LoneObserver", "Observer", "Steps", "Teller", "close_text", "status_of", "text_of"]
+__all__ = ["LoneObserver", "Observer", "Steps", "Teller", "close_text", "size_text", "status_of", "text_of"]
 
 
 class Teller:
@@ -141,7 +141,7 @@ class Observer(Steps):
     def ws_recv_frame_header(self, event: told.FrameHead) -> None:
         """A frame comes; what a Close says does not show yet."""
         if event.type != "close":
-            self.teller.say(f"< [{event.type}, {_size(event.len)}]")
+            self.teller.say(f"< [{event.type}, {size_text(event.len)}]")
 
     def ws_send_frame_end(self, event: told.FrameSent) -> None:
         """A frame went out."""
@@ -164,7 +164,7 @@ def _frame_text(frame: Frame) -> str:
     if isinstance(frame, Close):
         return close_text(frame)
     size = len(frame.text.encode()) if isinstance(frame, Text) else len(frame.data)
-    return f"{type(frame).__name__.lower()}, {_size(size)}"
+    return f"{type(frame).__name__.lower()}, {size_text(size)}"
 
 
 def close_text(frame: Close) -> str:
@@ -172,7 +172,8 @@ def close_text(frame: Close) -> str:
     return f"close{'' if frame.code is None else f' {frame.code}'}{f', {frame.reason}' if frame.reason else ''}"
 
 
-def _size(count: int) -> str:
+def size_text(count: int) -> str:
+    """A number of bytes in words."""
     return "1 byte" if count == 1 else f"{count} bytes"
 
 

@@ -162,10 +162,6 @@ class Records:
         return {"type": told.event_type, "id": told.last_event_id, "size": size, "text": told.data if self._data else None}
 
 
-_NAMES: dict[Any, str] = {
-    kind: kind.told_as.removeprefix("gun_")
-    for kind in (Up, Down, Error, Notify, Inform, Response, Data, Trailers, Push, Upgrade, TunnelUp, Ws, Sse)
-}
 _MAKERS: dict[Any, Callable[[Records, Any], _Fields]] = {
     Up: Records._up,
     Down: Records._down,
@@ -181,6 +177,7 @@ _MAKERS: dict[Any, Callable[[Records, Any], _Fields]] = {
     Ws: Records._ws,
     Sse: Records._sse,
 }
+_NAMES: dict[Any, str] = {kind: kind.told_as.removeprefix("gun_") for kind in _MAKERS}
 
 
 def _reason(reason: GunError | None) -> _Fields:

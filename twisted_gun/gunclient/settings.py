@@ -16,7 +16,7 @@ from twisted_gun.errors import InvalidRequest
 from twisted_gun.gunclient.arguments import ARGUMENTS, Given
 from twisted_gun.gunclient.configuration import Configuration, ConfigurationError, read_configuration
 from twisted_gun.headers import check_target, normalise
-from twisted_gun.urls import parse_url
+from twisted_gun.urls import Target, parse_url
 
 __all__ = ["Address", "SettingError", "Settings", "make_settings"]
 
@@ -25,20 +25,11 @@ class SettingError(ValueError):
     """An option cannot be used; the message says which, where it was given, and what is expected."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Address:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Address(Target):
     """Where the client connects to; `unix` is the path of a UNIX socket, and then `host` and `port` are only names."""
 
-    scheme: str
-    host: str
-    port: int
-    path: str = field(repr=False)
     unix: str | None = None
-
-    @property
-    def secure(self) -> bool:
-        """Whether TLS is spoken."""
-        return self.scheme in ("https", "wss")
 
     def __str__(self) -> str:
         """The URL without its query, which may hold secrets."""
@@ -176,16 +167,15 @@ def _target(given: Mapping[str, Given], name: str, path: str) -> str:
 
 def _work(given: Mapping[str, Given], values: Mapping[str, Any], address: Address) -> str:
     asked = [name for name in _WORK if name in values]
-    websocket = address.scheme in ("ws", "wss")
     if len(asked) > 1:
         raise fault(given, asked[1], f"one of --get, --sse and --ws; {given[asked[0]].where} is there, too")
-    if not asked and not websocket and "receiver" not in values:
+    if not asked and not address.websocket and "receiver" not in values:
         raise SettingError("give one of --get, --sse, --ws and --receiver: there is nothing to do")
-    if asked in (["sse"], ["get"]) and websocket:
+    if asked in (["sse"], ["get"]) and address.websocket:
         raise fault(given, asked[0], "an http or https URL")
     for path in values.get("get", ()):
         _target(given, "get", path)
-    return asked[0] if asked else "ws" if websocket else "none"
+    return asked[0] if asked else "ws" if address.websocket else "none"
 
 
 #: Options that name files.

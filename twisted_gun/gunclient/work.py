@@ -298,10 +298,8 @@ class EventStream(Service):
         """There is nothing that is waited for but a receiver of the user's own."""
 
     def _ask(self) -> None:
-        address = self._settings.address
-        url = f"http://localhost{address.path}" if address.unix is not None else f"{_origin(address)}{address.path}"
         source = self._source = EventSource(
-            url,
+            self._settings.address.url,
             reactor=self._reactor,
             reply_to=self._told,
             headers=headers_of(self._settings),
@@ -329,10 +327,6 @@ class EventStream(Service):
             self._deadlines.set("again", self._settings.every, self._ask)
         else:
             self._finished(reason)
-
-
-def _origin(address: Any) -> str:
-    return str(address).removesuffix(address.path.partition("?")[0])
 
 
 _log = Logger()

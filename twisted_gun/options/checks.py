@@ -18,6 +18,7 @@ __all__ = [
     "check_callable",
     "check_counts",
     "check_filled",
+    "check_left_out",
     "check_port",
     "check_seconds",
     "credential",
@@ -128,3 +129,10 @@ def fits_basic(name: str, secret: bytes) -> bool:
 def fits_socks(secret: bytes) -> bool:
     """Whether `secret` can be a username or a password of SOCKS; RFC 1929 section 2: their lengths are one byte each, from 1 to 255."""
     return 0 < len(secret) < 256
+
+
+def check_left_out(keywords: Iterable[str], reasons: Mapping[str, str]) -> None:
+    """Raises `OptionError` where one of `keywords` has a reason to be left out."""
+    for name in keywords:
+        if name in reasons:
+            raise OptionError(name, f"to be left out: {reasons[name]}")

@@ -19,7 +19,7 @@ from twisted_gun.headers import HeadersLike, normalise
 from twisted_gun.net.timer import Deadlines
 from twisted_gun.opening import open as dial
 from twisted_gun.options import Options, make_options
-from twisted_gun.options.checks import check_counts, check_seconds
+from twisted_gun.options.checks import check_counts, check_left_out, check_seconds
 from twisted_gun.origins.asked import Asked, Producer
 from twisted_gun.origins.identity import OF_IDENTITY, Identity
 from twisted_gun.origins.line import Line
@@ -30,10 +30,10 @@ from twisted_gun.request import content
 from twisted_gun.stream import Stream
 from twisted_gun.waiters import Waiters
 
-__all__ = ["Identity", "Origins", "OriginsInfo"]
+__all__ = ["NOT_HERE", "Identity", "Origins", "OriginsInfo"]
 
 #: Options of `twisted_gun.open` that mean nothing here.
-_NOT_HERE = {
+NOT_HERE = {
     "retry": "a connection is opened when a request needs one",
     "retry_fun": "a connection is opened when a request needs one",
     "retry_timeout": "a connection is opened when a request needs one",
@@ -103,9 +103,7 @@ class Origins:
     ) -> None:
         if reactor is None:
             from twisted.internet import reactor
-        for name in keywords:
-            if name in _NOT_HERE:
-                raise OptionError(name, f"to be left out: {_NOT_HERE[name]}")
+        check_left_out(keywords, NOT_HERE)
         made = make_options(options, keywords, 80)
         if made.http2_opts.enable_push or any(name == "http2" and own and own.enable_push for name, own in made.protocols or ()):
             raise OptionError("http2_opts.enable_push", "False: nobody would take what is pushed")

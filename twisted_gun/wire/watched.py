@@ -13,7 +13,7 @@ from typing import Any, Final
 from twisted_gun.errors import GunError, ProtocolViolation
 from twisted_gun.events import Binary, Close, Frame, Headers, Ping, Pong, Text
 from twisted_gun.observations import FrameBegun, FrameHead, FrameRead, FrameSent, OfStream, PromisedRequest, RequestHead
-from twisted_gun.options import HttpOptions, WsOptions
+from twisted_gun.options import WsOptions
 from twisted_gun.wire.core import Request
 from twisted_gun.wire.exchange import Exchange
 from twisted_gun.wire.fields import RequestFields, parse_promise
@@ -53,9 +53,6 @@ class WatchedHttp1(Http1):
     """HTTP/1.1, and when its requests are written."""
 
     _complete: Exchange | None = None
-
-    def __init__(self, options: HttpOptions) -> None:
-        super().__init__(options)
 
     def _write_request(self, exchange: Exchange, steps: Steps) -> None:
         request = exchange.request
