@@ -24,6 +24,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "headers",
         "responses",
         "atomic",
+        "threads",
         "urls",
         "options",
         "options.checks",

@@ -28,6 +28,7 @@ from twisted_gun.events import Data, Error, Inform, Response, Trailers, Upgrade
 from twisted_gun.events import Headers as Fields
 from twisted_gun.receivers import Receiver
 from twisted_gun.stream import Stream
+from twisted_gun.threads import in_reactor
 
 __all__ = ["ClientRequest", "Content", "GunResponse"]
 
@@ -326,12 +327,7 @@ class GunResponse:
     def __del__(self) -> None:
         content = self._content
         if content.ended is None and not content._taken:
-            # The garbage collector may run in any thread; a clock of tests knows none.
-            call = getattr(content._reactor, "callFromThread", None)
-            if call is None:
-                content.abandon(error.ConnectionAborted)
-            else:
-                call(content.abandon, error.ConnectionAborted)
+            in_reactor(content._reactor, content.abandon, error.ConnectionAborted)
 
 
 def _headers(fields: Fields) -> Headers:

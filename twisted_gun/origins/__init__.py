@@ -221,7 +221,7 @@ class Origins:
         self._idle.clear()
         origins, self._origins = list(self._origins.values()), {}
         for origin in origins:
-            origin.refuse(ShuttingDown("the connections were closed before there was one for this request"))
+            origin.queue.refuse(ShuttingDown("the connections were closed before there was one for this request"))
         for conn in list(self._connections):
             end(conn)
         ended = self._end_waiters.wait()

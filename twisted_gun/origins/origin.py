@@ -105,12 +105,6 @@ class Origin:
         if not self._shared.ending:
             self._shared.deadlines.set(self, 0.0, self._go_on)
 
-    def refuse(self, reason: BaseException) -> None:
-        """Fail all that wait."""
-        for checkout in self.queue.leave():
-            if not checkout.deferred.called:  # cancelled by what waited before it
-                checkout.deferred.errback(reason)
-
     def leave(self, line: Line) -> None:
         """Close `line`, which is idle."""
         self._remove(line)
@@ -148,7 +142,7 @@ class Origin:
             self._failed_at = now
         else:  # or they serve nothing that waits, and no others can be had
             self._failures = 0
-            self.refuse(reason or ConnectFailed("the server closed the connection before it took any request"))
+            self.queue.refuse(reason or ConnectFailed("the server closed the connection before it took any request"))
 
     def was_idle(self, line: Line) -> bool:
         """Whether `line` had been left without requests, until now."""

@@ -106,6 +106,12 @@ class Checkouts:
             self._deadlines.clear((checkout, "checkout"))
             checkout.fulfil(ask)
 
+    def refuse(self, reason: BaseException) -> None:
+        """Fail all that wait."""
+        for checkout in self.leave():
+            if not checkout.deferred.called:  # cancelled by what waited before it
+                checkout.deferred.errback(reason)
+
     def leave(self) -> list[Checkout]:
         """All that wait, or would try again; none does any longer."""
         left = [*self._waiting, *self._retrying]

@@ -107,6 +107,7 @@ class GunDownloadHandler:
 
     def end(self) -> defer.Deferred[None]:
         """As `close`, but a Deferred on any reactor."""
+        self._websockets.end()
         ended = self._origins.close()
         ended.addTimeout(_CLOSE_SECONDS, self._reactor)
         return ended.addErrback(lambda failure: failure.trap(defer.TimeoutError, defer.CancelledError) and None)

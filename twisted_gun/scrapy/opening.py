@@ -6,20 +6,21 @@ Where a server answers by anything else, that is downloaded: retries and errback
 
 from __future__ import annotations
 
-from collections import deque
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from scrapy import signals
 from scrapy.exceptions import DownloadCancelledError
-from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.interfaces import IReactorFromThreads
+from twisted.internet.defer import Deferred, execute, fail
 from twisted.python.failure import Failure
 
-from twisted_gun.errors import GunError, InvalidRequest, OptionError, UpgradeRefused
+from twisted_gun.errors import GunError, InvalidRequest, OptionError, ShuttingDown, UpgradeRefused
 from twisted_gun.events import Close, Data, Error
+from twisted_gun.pool.checkouts import Ask, CheckoutOptions, Checkouts, Verb
 from twisted_gun.receivers import Receiver
 from twisted_gun.scrapy.download import Crawl, Download
 from twisted_gun.scrapy.websocket import WebSocket, WebSocketResponse
+from twisted_gun.threads import in_reactor
 
 if TYPE_CHECKING:
     from scrapy import Request
@@ -37,8 +38,15 @@ __all__ = ["WebSockets", "check_ws_opts"]
 #: How often it is looked, while there are websockets, whether the crawl is to end, and which of those that were closed have not ended.
 _LOOK_SECONDS = 1.0
 
+#: Scrapy's own queues are before this one, and it has its own limits of time.
+_QUEUE = CheckoutOptions(checkout_timeout=None, checkout_retry=(), max_waiting=1_000_000)
+
 #: Options of websockets by which a callback would get nothing to read.
 _NOT_HERE = ("flow", "reply_to")
+
+
+def _call(verb: Verb, arguments: Sequence[Any], options: Mapping[str, Any]) -> Stream:
+    return verb(*arguments, **options)
 
 
 def check_ws_opts(name: str, given: Any) -> None:
@@ -72,50 +80,53 @@ class WebSockets:
         self._open: set[Connection] = set()  # those that are being opened among them
         self._leaving: set[Connection] = set()
         self._late: list[Connection] = []  # that were leaving when it was looked last
-        self._waiting: deque[Deferred[None]] = deque()
-        self._serving = self._watching = False
+        self._queue = Checkouts(origins.deadlines, _QUEUE, self._free, str)
+        self._watching = False
         crawl.signals.connect(self._callback_failed, signal=signals.spider_error)
 
     def open(self, request: Request, way: Way, limits: Limits) -> Deferred[Response]:
         """The response to `request`; fails as any download, and with ValueError for one that cannot be sent."""
         opening = _Opening(request, limits, self._crawl, self)
-        asked: Deferred[Any] = self._place().addCallback(lambda _: self._ask(request, way, opening))
-        return opening.start(asked, self._reactor)
+        return opening.start(self._asked(request, way).addCallback(opening.begun), self._reactor)
 
-    def _ask(self, request: Request, way: Way, opening: _Opening) -> Deferred[Upgrade]:
+    def _asked(self, request: Request, way: Way) -> Deferred[Any]:
+        """The stream of the handshake."""
+        if self._crawl.ending:
+            return fail(_Ending())
+        if self._queue or self._free() is None:
+            return self._queue.wait(self._upgrade, (request, way), {})
+        return execute(self._upgrade, request, way)
+
+    def _free(self) -> Ask | None:
+        return _call if not self._most or len(self._open) < self._most else None
+
+    def _upgrade(self, request: Request, way: Way) -> Stream:
         if request.method != "GET" or request.body:
             raise InvalidRequest("a request for a websocket is a GET without a body: send messages once it is open")
         ws_opts = request.meta.get("gun_ws_opts")
         check_ws_opts("gun_ws_opts", ws_opts)
         request.meta["dont_cache"] = True  # for what is there is a connection, and it cannot be told again
-        opening.connection = connection = self._origins.connection(way.identity, Receiver())
+        connection = self._origins.connection(way.identity, Receiver())
         self._open.add(connection)
         connection.when_terminated().addCallback(lambda _: self._ended(connection))
         self._watch()
-        return connection.ws_upgrade(way.target, way.fields, ws_opts).await_upgrade(timeout=None)
+        try:
+            return connection.ws_upgrade(way.target, way.fields, ws_opts)
+        except GunError:
+            connection.close()
+            raise
 
-    # How many there are.
-
-    def _place(self) -> Deferred[None]:
-        if self._crawl.ending:
-            return fail(_Ending())
-        if not self._most or len(self._open) < self._most:
-            return succeed(None)
-        place: Deferred[None] = Deferred(self._waiting.remove)
-        self._waiting.append(place)
-        return place
-
-    def _free(self, connection: Connection) -> None:
-        """`connection` counts no more."""
+    def _leaves_room(self, connection: Connection) -> None:
+        """`connection` counts no more; those that wait go on in a turn of their own."""
         self._open.discard(connection)
-        if self._serving:  # this one has ended while others were given its place
-            return
-        self._serving = True
-        while self._waiting and len(self._open) < self._most:
-            self._waiting.popleft().callback(None)
-        self._serving = False
+        if self._queue:
+            self._origins.deadlines.set("places", 0.0, self._queue.hand_out)
 
     # The end.
+
+    def end(self) -> None:
+        """Fail all that wait; connections are the origins' to end."""
+        self._queue.refuse(ShuttingDown("the connections were closed before there was one for this websocket"))
 
     def close(self, stream: Stream, close: Close) -> None:
         """Close a websocket that is read no more."""
@@ -125,11 +136,8 @@ class WebSockets:
         self._leave(stream.connection)
 
     def let_go(self, stream: Stream) -> None:
-        """Close one that nobody holds; the collector of garbage, who found that out, may run in any thread."""
-        if IReactorFromThreads.providedBy(self._reactor):
-            self._reactor.callFromThread(self.close, stream, Close(1000))
-        else:
-            self.close(stream, Close(1000))
+        """Close one that nobody holds."""
+        in_reactor(self._reactor, self.close, stream, Close(1000))
 
     def _callback_failed(self, response: Any) -> None:
         if isinstance(response, WebSocketResponse):
@@ -139,11 +147,11 @@ class WebSockets:
         if connection in self._open:
             self._leaving.add(connection)
             connection.shutdown()
-            self._free(connection)
+            self._leaves_room(connection)
 
     def _ended(self, connection: Connection) -> None:
         self._leaving.discard(connection)
-        self._free(connection)
+        self._leaves_room(connection)
         if not self._open and not self._leaving:
             self._origins.deadlines.clear("websockets")
             self._watching = False
@@ -158,8 +166,7 @@ class WebSockets:
         for connection in self._late:  # nobody waits for a server that does not answer a Close
             connection.close()
         if self._crawl.ending:
-            while self._waiting:
-                self._waiting.popleft().errback(_Ending())
+            self._queue.refuse(_Ending())
             for connection in list(self._open):
                 self._leave(connection)
         self._late = list(self._leaving)
@@ -175,6 +182,11 @@ class _Opening(Download):
     def __init__(self, request: Request, limits: Limits, crawl: Crawl, websockets: WebSockets) -> None:
         super().__init__(request, limits, crawl)
         self._websockets = websockets
+
+    def begun(self, stream: Stream) -> Deferred[Upgrade]:
+        """It has its place, and is asked for."""
+        self.connection = stream.connection
+        return stream.await_upgrade(timeout=None)
 
     def _got(self, upgrade: Upgrade) -> None:
         self._asked = None

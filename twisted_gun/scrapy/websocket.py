@@ -6,7 +6,6 @@ It is read on whatever reactor the crawl runs, where Scrapy's own coroutines awa
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from scrapy.http import Response
@@ -106,8 +105,7 @@ class WebSocket:
     def __del__(self) -> None:
         # A callback that has ended reads no more, and Scrapy does not say that it has.
         if not self._over and not self._stream.ended:
-            with suppress(RuntimeError):  # the reactor is no more
-                self._owner.let_go(self._stream)
+            self._owner.let_go(self._stream)
 
 
 class WebSocketResponse(Response):
