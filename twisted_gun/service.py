@@ -7,7 +7,7 @@ How a connection is opened is in `opening.py`, how it lives in `net/factory.py`;
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 from twisted.application.service import IService, MultiService, Service
 from twisted.internet.defer import Deferred, DeferredList, gatherResults, maybeDeferred
@@ -22,6 +22,7 @@ from twisted_gun.opening import open as dial
 from twisted_gun.options import Options, make_options
 from twisted_gun.options.checks import check_port
 from twisted_gun.receivers import as_receiver, check_timeout
+from twisted_gun.waiters import Waiters
 
 __all__ = ["GunClientService"]
 
@@ -65,7 +66,7 @@ class GunClientService(MultiService):
         told = (receiver, receiver) if receiver is not None else (owner, reply_to)
         names = ("receiver", "receiver") if receiver is not None else ("owner", "reply_to")
         self._owner, self._reply_to = map(as_receiver, names, told)
-        self._waiting: list[Deferred[Connection]] = []  # for a start
+        self._opened: Waiters[Connection] = Waiters()  # those who wait for a start
         self._leaving: list[Connection] = []  # those that were told to end
         self._children_run = False
         for each in told:
@@ -85,12 +86,10 @@ class GunClientService(MultiService):
         check_timeout(timeout)
         if self.connection is not None:
             return _up(self.connection, timeout)
-        waiter: Deferred[Connection] = Deferred(self._waiting.remove)
-        self._waiting.append(waiter)
+        up = self._opened.wait().addCallback(_up, None)
         if timeout is not None:
-            late = self._clock().callLater(timeout, self._timed_out, waiter, timeout)
-            waiter.addBoth(_no_more, late)
-        return waiter
+            up.addTimeout(timeout, self._clock(), _too_late)
+        return up
 
     # IService.
 
@@ -110,9 +109,7 @@ class GunClientService(MultiService):
             self._stop_children().addErrback(lambda failure: _log.failure("a child was not stopped well", failure))
             raise
         connection.when_terminated().addCallback(self._ended, connection)
-        waiting, self._waiting = self._waiting, []
-        for waiter in waiting:
-            _up(connection, None).addBoth(_forward, waiter)
+        self._opened.fire(connection)
 
     def stopService(self) -> Deferred[None]:
         """Shut the connection down, then stop the children; fires when all of that is done, ``closing_timeout`` after at the latest."""
@@ -153,11 +150,6 @@ class GunClientService(MultiService):
                 "{service}: the connection has ended, and is not opened again: {reason}", service=self, reason=reason or "in good order"
             )
 
-    def _timed_out(self, waiter: Deferred[Connection], seconds: float) -> None:
-        if waiter in self._waiting:
-            self._waiting.remove(waiter)
-        waiter.errback(TimedOut("up", seconds, f"the connection was not up within {seconds} seconds (the service was not running)"))
-
 
 def _place(url: Any, host: Any, port: Any, path: Any, options: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """What is given to `open` or `open_unix`, and the options that follow from it."""
@@ -188,16 +180,8 @@ def _up(connection: Connection, timeout: float | None) -> Deferred[Connection]:
     return connection.await_up(timeout).addCallback(lambda _: connection)
 
 
-def _forward(result: Any, waiter: Deferred[Any]) -> None:
-    """Give `result` to `waiter`, unless that was cancelled, or timed out, meanwhile."""
-    if not waiter.called:
-        waiter.callback(result)
-
-
-def _no_more(result: Any, late: Any) -> Any:
-    if late.active():
-        late.cancel()
-    return result
+def _too_late(_: object, seconds: float) -> NoReturn:
+    raise TimedOut("up", seconds, f"the connection was not up within {seconds} seconds (the service was not running)")
 
 
 _log = Logger()

@@ -5,6 +5,7 @@ const fs = require("fs");
 const http = require("http");
 const http2 = require("http2");
 const zlib = require("zlib");
+const give = require("./give");
 
 const [key, cert] = process.argv.slice(2, 4).map((path) => fs.readFileSync(path));
 
@@ -17,22 +18,6 @@ function echo(request, response) {
         response.setHeader("content-type", "application/json");
         response.end(JSON.stringify(told));
     });
-}
-
-function stream(request, response, size) {
-    const piece = Buffer.alloc(65536, "0123456789abcdef");
-    const more = () => {
-        while (size > 0) {
-            const next = piece.subarray(0, Math.min(size, piece.length));
-            size -= next.length;
-            if (!response.write(next)) {
-                response.once("drain", more);
-                return;
-            }
-        }
-        response.end();
-    };
-    more();
 }
 
 function reset(response) {
@@ -65,7 +50,7 @@ const paths = {
         response.writeHead(granted ? 200 : 401, granted ? {} : {"www-authenticate": "Basic realm=x"});
         response.end(granted ? "welcome" : "who are you?");
     },
-    "/large": (request, response) => stream(request, response, 20000000),
+    "/large": (request, response) => give(20000000, response),
     "/never": () => {},
     "/cut": (request, response) => {
         response.writeHead(200, {"content-length": "100"});

@@ -7,6 +7,7 @@ const events = require("events");
 const fs = require("fs");
 const http = require("http");
 const http2 = require("http2");
+const give = require("./give");
 
 const [key, cert] = process.argv.slice(2, 4).map((path) => fs.readFileSync(path));
 const file = process.argv[4];
@@ -44,23 +45,6 @@ function echo(request, response) {
         response.setHeader("x-twice", ["one", "two"]);
         response.end(Buffer.concat(pieces));
     });
-}
-
-function give(size, response) {
-    const piece = Buffer.alloc(65536, "0123456789abcdef");
-    let left = size;
-    const more = () => {
-        while (left > 0) {
-            const next = piece.subarray(0, Math.min(left, piece.length));
-            left -= next.length;
-            if (!response.write(next)) {
-                response.once("drain", more);
-                return;
-            }
-        }
-        response.end();
-    };
-    more();
 }
 
 function trailers(response) {

@@ -336,7 +336,7 @@ class _Link(ClientFactory):
         """The proxy ends the connection, but not the tunnels that there are."""
 
     def tell(self, event: StreamEvent) -> None:
-        """Of what the proxy answers nothing is of use but what it is."""
+        """Of a response nothing is of use: that it is a refusal, and why, was said before it."""
 
     def turn_over(self) -> bool:
         return False
